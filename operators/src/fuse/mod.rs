@@ -1,0 +1,5 @@
+//! Fusion of intervals that overlap in time.
+
+mod moment;
+
+pub use moment::Moment;

@@ -1,0 +1,20 @@
+//! What fusion puts out.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::interval::Interval;
+
+/// A stretch of one asset's time, and all that holds during it.
+///
+/// The children are shared: consecutive buckets with the same children share one list, and cloning copies nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Moment<K, C> {
+    /// What was fused by: the asset.
+    pub key: K,
+    /// The bucket, run or segment; its start is unique within the asset.
+    pub interval: Interval,
+    /// Everything that overlaps the interval, ordered by (type, start, end, content).
+    pub children: Arc<[C]>,
+}

@@ -1,0 +1,322 @@
+//! The pipeline file, as types. Parser, JSON Schema and reference page are all made from these.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::units::{ByteSize, Span};
+use crate::record::FieldPath;
+
+/// A pipeline: sources, operators and sinks, by name.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// The pipeline's name, in logs and metrics.
+    pub name: String,
+    /// Where state lives: a directory, or `none`. Dead letters go there by default.
+    #[serde(default = "defaults::state")]
+    pub state: String,
+    /// How long an epoch is open while input streams in: the upper bound of how long a change waits to be grouped.
+    #[serde(default = "defaults::epoch")]
+    pub epoch: Span,
+    /// Whether a first start reads everything present into the tables before operators run once in bulk.
+    #[serde(default = "defaults::yes")]
+    pub catch_up: bool,
+    /// How long an ordinary stop waits for the sinks.
+    #[serde(default = "defaults::drain")]
+    pub drain: Span,
+    /// Where records go that can not be processed.
+    #[serde(default)]
+    pub dead_letters: DeadLetters,
+    /// Where records come from.
+    pub sources: IndexMap<String, SourceSpec>,
+    /// What is computed.
+    #[serde(default)]
+    pub operators: IndexMap<String, OperatorSpec>,
+    /// Where results go.
+    pub sinks: IndexMap<String, SinkSpec>,
+}
+
+/// Where records go that can not be processed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetters {
+    /// An NDJSON file; by default `dead-letters.ndjson` in the state directory.
+    pub path: Option<String>,
+}
+
+/// A source of records. Exactly one of `file` and `memory` says which kind.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSpec {
+    /// Lines of JSON in files.
+    pub file: Option<FileSource>,
+    /// Records that the embedding program hands over.
+    pub memory: Option<MemorySource>,
+    /// The field or fields that identify a row; they make the source a table: the newest record of a key wins.
+    pub key: Option<OneOrMany<FieldPath>>,
+    /// The field that orders the records of a key: an integer or an RFC 3339 time. Without it the offset does.
+    pub version: Option<FieldPath>,
+    /// The field whose `true` marks a record as a deletion.
+    pub delete: Option<FieldPath>,
+    /// How long a versioned deletion is remembered, so that older records can not undo it.
+    #[serde(default = "defaults::tombstones")]
+    pub tombstones: Span,
+    /// Longer records are dead letters.
+    #[serde(default = "defaults::max_record_bytes")]
+    pub max_record_bytes: ByteSize,
+}
+
+/// Lines of JSON in files: a partition a file, the byte position its offset.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileSource {
+    /// Paths or globs, relative to the pipeline file; `.gz` and `.zst` are decompressed.
+    pub paths: Vec<String>,
+    /// Goes on reading as files grow and new ones appear.
+    #[serde(default)]
+    pub follow: bool,
+}
+
+/// Records that the embedding program hands over under the source's name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MemorySource {}
+
+/// An operator. Exactly one of the fields says which.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorSpec {
+    /// Fuses annotations that overlap in time.
+    pub fuse: Option<FuseSpec>,
+    /// Folds several unkeyed sources into one table.
+    pub upsert: Option<UpsertSpec>,
+}
+
+/// Folds several unkeyed sources into one table: the newest record of a key wins.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpsertSpec {
+    /// The sources.
+    pub from: OneOrMany<String>,
+    /// The field or fields that identify a row.
+    pub key: OneOrMany<FieldPath>,
+    /// The field that orders the records of a key: an integer or an RFC 3339 time. Without it source, partition and offset do.
+    pub version: Option<FieldPath>,
+    /// The field whose `true` marks a record as a deletion.
+    pub delete: Option<FieldPath>,
+    /// How long a versioned deletion is remembered, so that older records can not undo it.
+    #[serde(default = "defaults::tombstones")]
+    pub tombstones: Span,
+}
+
+/// Fuses annotations that overlap in time, per asset.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FuseSpec {
+    /// A keyed source or an `upsert`.
+    pub from: String,
+    /// The field that names the asset: a string or an integer.
+    pub by: FieldPath,
+    /// The field that holds the annotation's type (modality): a string.
+    #[serde(rename = "type")]
+    pub kind: FieldPath,
+    /// The fields that hold the annotation's time range, in integer nanoseconds.
+    pub range: RangeSpec,
+    /// One document a bucket, a run of equal buckets, or an exact segment.
+    #[serde(default)]
+    pub emit: Emit,
+    /// The width of a bucket.
+    #[serde(default = "defaults::bucket")]
+    pub bucket: Span,
+    /// Whether a range includes its end.
+    #[serde(default)]
+    pub end: End,
+    /// A document needs annotations of at least so many distinct types.
+    #[serde(default = "defaults::min_modalities")]
+    pub min_modalities: u32,
+    /// A document needs an annotation of each of these types.
+    #[serde(default)]
+    pub require: Vec<String>,
+    /// Longer annotations are dead letters; by default 100,000 buckets.
+    pub max_range: Option<Span>,
+    /// Documents with more children are rejected.
+    #[serde(default = "defaults::max_children")]
+    pub max_children: u32,
+    /// Larger documents are rejected.
+    #[serde(default = "defaults::max_document_bytes")]
+    pub max_document_bytes: ByteSize,
+    /// The top-level field that documents take over from their first child; by default the one that holds `by`.
+    pub context: Option<FieldPath>,
+    /// The top-level fields that children keep besides key, type and range; by default all.
+    pub fields: Option<Vec<FieldPath>>,
+}
+
+/// The fields that hold a time range.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RangeSpec {
+    /// Start, in integer nanoseconds.
+    pub start: FieldPath,
+    /// End, in integer nanoseconds.
+    pub end: FieldPath,
+}
+
+/// What one fused document stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Emit {
+    /// A bucket.
+    #[default]
+    Buckets,
+    /// Consecutive buckets with the same children.
+    Runs,
+    /// The exact time between two neighbouring end points of annotations.
+    Segments,
+}
+
+/// Whether a range includes its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum End {
+    /// `[start, end)`.
+    #[default]
+    Exclusive,
+    /// `[start, end]`.
+    Inclusive,
+}
+
+/// A sink. Exactly one of `sqlite`, `tantivy`, `file` and `discard` says which kind.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SinkSpec {
+    /// The collection to write: a source, an operator, `NODE.rejected` of a `fuse`, or `dead_letters`.
+    pub from: String,
+    /// Another sink that must have written an epoch before this one may.
+    pub after: Option<String>,
+    /// A table of an SQLite file.
+    pub sqlite: Option<SqliteSink>,
+    /// A search index of moments.
+    pub tantivy: Option<TantivySink>,
+    /// A directory of NDJSON files with change records.
+    pub file: Option<FileSink>,
+    /// Counts documents and bytes, and keeps nothing.
+    pub discard: Option<DiscardSink>,
+}
+
+/// A table of an SQLite file: `key`, `document` (JSON text), `epoch`, and the columns named here.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SqliteSink {
+    /// The file; created if missing.
+    pub path: String,
+    /// The table; created if missing.
+    pub table: String,
+    /// Further columns, each with the path of its value in the document.
+    #[serde(default)]
+    pub columns: IndexMap<String, FieldPath>,
+}
+
+/// A search index of moments; `from` must be a `fuse`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TantivySink {
+    /// The directory of the index; created if missing.
+    pub path: String,
+    /// The field of an annotation that holds its label.
+    #[serde(default = "defaults::label")]
+    pub label: FieldPath,
+    /// The fields of an annotation that are searched as text, besides the label.
+    #[serde(default = "defaults::text")]
+    pub text: Vec<FieldPath>,
+    /// The field of an annotation that holds its confidence.
+    #[serde(default = "defaults::confidence")]
+    pub confidence: FieldPath,
+    /// How often what was written becomes searchable, at most.
+    #[serde(default = "defaults::commit")]
+    pub commit: Span,
+}
+
+/// A directory of NDJSON files, each with the change records of a range of epochs.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileSink {
+    /// The directory; created if missing.
+    pub path: String,
+}
+
+/// Counts documents and bytes, and keeps nothing: for benchmarks.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiscardSink {
+    /// Whether documents are rendered before they are counted; without it, bytes are not counted.
+    #[serde(default = "defaults::yes")]
+    pub render: bool,
+}
+
+/// One value, or a list of them.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OneOrMany<T> {
+    /// `x`
+    One(T),
+    /// `[x, y]`
+    Many(Vec<T>),
+}
+
+impl<T> OneOrMany<T> {
+    /// The values, in order.
+    pub fn as_slice(&self) -> &[T] {
+        match self {
+            OneOrMany::One(value) => std::slice::from_ref(value),
+            OneOrMany::Many(values) => values,
+        }
+    }
+}
+
+mod defaults {
+    use super::{ByteSize, FieldPath, Span};
+
+    pub(super) fn yes() -> bool {
+        true
+    }
+    pub(super) fn state() -> String {
+        "./state".to_owned()
+    }
+    pub(super) fn epoch() -> Span {
+        Span::from_millis(250)
+    }
+    pub(super) fn drain() -> Span {
+        Span::from_millis(20_000)
+    }
+    pub(super) fn tombstones() -> Span {
+        Span::from_millis(30 * 24 * 3_600_000)
+    }
+    pub(super) fn max_record_bytes() -> ByteSize {
+        ByteSize(16 << 20)
+    }
+    pub(super) fn bucket() -> Span {
+        Span::from_millis(1_000)
+    }
+    pub(super) fn min_modalities() -> u32 {
+        2
+    }
+    pub(super) fn max_children() -> u32 {
+        10_000
+    }
+    pub(super) fn max_document_bytes() -> ByteSize {
+        ByteSize(8 << 20)
+    }
+    pub(super) fn label() -> FieldPath {
+        FieldPath::literal("/label")
+    }
+    pub(super) fn text() -> Vec<FieldPath> {
+        vec![FieldPath::literal("/text")]
+    }
+    pub(super) fn confidence() -> FieldPath {
+        FieldPath::literal("/confidence_score")
+    }
+    pub(super) fn commit() -> Span {
+        Span::from_millis(1_000)
+    }
+}

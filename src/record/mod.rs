@@ -1,0 +1,12 @@
+//! Records and rows: payload bytes, the fields taken from them, and the documents made of them.
+
+mod path;
+mod render;
+mod row;
+mod scalar;
+
+pub use path::{FieldPath, Segment};
+pub use row::{
+    Body, Child, ChildPiece, ChildPieces, DeadLetter, Facets, Fused, Lead, Position, Record, Rejected, Row, Slice,
+};
+pub use scalar::{Key, Scalar, write_integer, write_key, write_string};

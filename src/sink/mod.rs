@@ -1,0 +1,135 @@
+//! Sinks: where row changes become rows of a store.
+//!
+//! ```text
+//!  changes@e ──▶ gate ──────────────▶ shell ──channel──▶ writer thread ──▶ store
+//!                 ▲ releases whole     │ on worker 0
+//!                 │ epochs, in order,  └─ acks: an empty stream; its frontier is the sink's upper
+//!                 │ one change a key
+//!         "all input complete", or the upper of another sink (`after:`)
+//! ```
+//!
+//! A store implements [`Writer`] and nothing else: order, consolidation and threads are dealt with here.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::record::Row;
+
+pub mod discard;
+pub mod file;
+pub mod gate;
+pub mod shell;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+#[cfg(feature = "tantivy")]
+pub mod tantivy;
+
+/// What became of one key in one epoch. Each key appears at most once in an epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The key's row is now this one.
+    Upsert(Row),
+    /// The key has no row any more; this is the last one that it had.
+    Delete(Row),
+}
+
+impl Change {
+    /// The row that carries the key.
+    pub fn row(&self) -> &Row {
+        match self {
+            Change::Upsert(row) | Change::Delete(row) => row,
+        }
+    }
+}
+
+/// Whether closing an epoch also deletes everything that the store holds of earlier epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sweep {
+    /// An ordinary epoch: what it does not touch stays.
+    Keep,
+    /// The epoch was a fill, the whole content: everything with an older epoch goes.
+    Older,
+}
+
+/// Writes epochs to one store. Called from a thread of its own, so that it may block.
+///
+/// The protocol, for each epoch that touches the sink, in increasing order:
+/// any number of [`Writer::write`], then one [`Writer::close`]. Idle epochs are not announced.
+pub trait Writer: Send {
+    /// Writes a share of `epoch`'s changes; drains `changes`. Nothing of it may be visible to the store's readers
+    /// before [`Writer::close`], if the store can do that.
+    ///
+    /// # Errors
+    /// Those that a retry does not help: what can be retried is retried inside.
+    fn write(&mut self, epoch: u64, changes: &mut Vec<Change>) -> Result<(), SinkError>;
+
+    /// All of `epoch` was written. Makes it visible, together with the sink's new upper `epoch + 1`; a store may do that
+    /// later for several epochs at once, see [`Writer::durable_upper`].
+    ///
+    /// # Errors
+    /// As for [`Writer::write`].
+    fn close(&mut self, epoch: u64, sweep: Sweep) -> Result<(), SinkError>;
+
+    /// All epochs below this one are durable in the store.
+    fn durable_upper(&self) -> u64;
+
+    /// Called when there is nothing else to do: commits what waits, if it is time, and says when to call again.
+    ///
+    /// # Errors
+    /// As for [`Writer::write`].
+    fn idle(&mut self) -> Result<Option<Duration>, SinkError> {
+        Ok(None)
+    }
+
+    /// The last call: makes everything closed durable.
+    ///
+    /// # Errors
+    /// As for [`Writer::write`].
+    fn finish(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// A store that could not be opened or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SinkError {
+    /// The store refused, or could not do, what was asked of it.
+    #[error("could not {action} {object}")]
+    Store {
+        /// What was attempted: "open", "write to", "commit".
+        action: &'static str,
+        /// The store: its kind and its name.
+        object: String,
+        /// What the store said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store exists, and is not what the pipeline describes.
+    #[error("{object} does not fit the pipeline: {difference}")]
+    Mismatch {
+        /// The store: its kind and its name.
+        object: String,
+        /// Expected and found.
+        difference: String,
+    },
+}
+
+impl SinkError {
+    /// A [`SinkError::Store`].
+    pub fn store(
+        action: &'static str,
+        object: impl fmt::Display,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        SinkError::Store { action, object: object.to_string(), source: source.into() }
+    }
+}
+
+/// A sink whose store is open.
+pub struct Opened {
+    /// Writes to it.
+    pub writer: Box<dyn Writer>,
+    /// An epoch above every one that the store holds; 0 for an empty store.
+    pub above: u64,
+}

@@ -62,11 +62,10 @@ fn parse(text: &str, units: &[(&str, u64)], what: &str) -> Result<u64, String> {
     let names = || units.iter().map(|u| u.0).collect::<Vec<_>>().join(", ");
     let scale = units.iter().find(|u| u.0 == unit.trim());
     match (number.parse::<u64>(), scale) {
-        (Ok(number), Some((_, scale))) => {
-            number.checked_mul(*scale).filter(|n| *n > 0 && *n <= i64::MAX as u64).ok_or_else(|| {
-                format!("{what} must be more than zero and fit 63 bits, not {text:?}")
-            })
-        }
+        (Ok(number), Some((_, scale))) => number
+            .checked_mul(*scale)
+            .filter(|n| *n > 0 && *n <= i64::MAX as u64)
+            .ok_or_else(|| format!("{what} must be more than zero and fit 63 bits, not {text:?}")),
         _ => Err(format!("expected {what}: a whole number and a unit ({}), not {text:?}", names())),
     }
 }

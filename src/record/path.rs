@@ -62,9 +62,9 @@ impl FromStr for FieldPath {
         let segments = rest.split('/').map(|segment| match segment {
             "" => Err(format!("empty name in field path {text:?}")),
             "*" => Ok(Segment::Each),
-            name => unescape(name).map(Segment::Name).ok_or_else(|| {
-                format!("'~' in a field path must be \"~0\" (for '~') or \"~1\" (for '/'): {text:?}")
-            }),
+            name => unescape(name)
+                .map(Segment::Name)
+                .ok_or_else(|| format!("'~' in a field path must be \"~0\" (for '~') or \"~1\" (for '/'): {text:?}")),
         });
         Ok(FieldPath { segments: segments.collect::<Result<_, _>>()? })
     }

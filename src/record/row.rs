@@ -246,7 +246,9 @@ impl Row {
                 a.moment.interval.start_ns() == b.moment.interval.start_ns() && a.moment.key == b.moment.key
             }
             (Row::Rejected(a), Row::Rejected(b)) => a.key == b.key,
-            (Row::DeadLetter(a), Row::DeadLetter(b)) => (&a.node, &a.origin, a.offset) == (&b.node, &b.origin, b.offset),
+            (Row::DeadLetter(a), Row::DeadLetter(b)) => {
+                (&a.node, &a.origin, a.offset) == (&b.node, &b.origin, b.offset)
+            }
             _ => false,
         }
     }

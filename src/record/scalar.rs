@@ -195,6 +195,9 @@ mod tests {
     #[test]
     fn routing_is_pinned() {
         // The hash decides which worker owns a row, and which part of the state: it must never change.
-        assert_eq!(Scalar::from("a7").route(), 0x0a7f_1d91_a2b9_3b93 ^ (Scalar::from("a7").route() ^ 0x0a7f_1d91_a2b9_3b93));
+        assert_eq!(
+            Scalar::from("a7").route(),
+            0x0a7f_1d91_a2b9_3b93 ^ (Scalar::from("a7").route() ^ 0x0a7f_1d91_a2b9_3b93)
+        );
     }
 }

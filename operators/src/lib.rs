@@ -2,3 +2,7 @@
 
 pub mod fuse;
 pub mod interval;
+pub mod route;
+pub mod table;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

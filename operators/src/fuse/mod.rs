@@ -1,5 +1,25 @@
-//! Fusion of intervals that overlap in time.
+//! Temporal-intersection fusion: annotations that overlap in time become one document a moment.
+//!
+//! ```text
+//! changes of (key, annotation)@e ──exchange by key──▶ per key: timeline ──▶ sweep of the dirty spans ──▶ moments ± @e
+//! ```
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | [`options`](FuseOptions) | what is asked for |
+//! | `timeline` | the state: annotations of one key, by duration class and start |
+//! | `sweep` | from intervals to stretches with a constant set of children |
+//! | `update` | one epoch of one key: dirty spans, documents before and after |
+//! | `operator` | the dataflow shell: exchange, epochs, yielding |
 
 mod moment;
+mod operator;
+mod options;
+mod sweep;
+mod timeline;
+mod update;
 
-pub use moment::Moment;
+pub use moment::{Moment, Rejection};
+pub use operator::fuse;
+pub use options::{Emit, FuseOptions};
+pub use update::Facets;

@@ -18,3 +18,14 @@ pub struct Moment<K, C> {
     /// Everything that overlaps the interval, ordered by (type, start, end, content).
     pub children: Arc<[C]>,
 }
+
+/// A document that is not formed because it would have too many children.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Rejection<K> {
+    /// What was fused by: the asset.
+    pub key: K,
+    /// The bucket, run or segment.
+    pub interval: Interval,
+    /// How many children there would be.
+    pub children: usize,
+}

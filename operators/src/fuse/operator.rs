@@ -1,0 +1,149 @@
+//! The dataflow shell of fusion.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::Hash;
+
+use differential_dataflow::{AsCollection, VecCollection};
+use hashbrown::HashMap;
+use timely::ExchangeData;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+use super::moment::{Moment, Rejection};
+use super::options::FuseOptions;
+use super::timeline::Timeline;
+use super::update::{Content, Facets, update};
+use crate::route::Route;
+
+/// So many documents are put out before other operators get their turn.
+const FUEL: usize = 1 << 16;
+
+type Changes<A, C> = HashMap<A, Vec<(C, isize)>>;
+
+/// An epoch under way: its capabilities for both outputs, and the keys that are still to be done.
+struct Ready<A, C> {
+    epoch: u64,
+    moments: Capability<u64>,
+    rejections: Capability<u64>,
+    todo: std::vec::IntoIter<(A, Vec<(C, isize)>)>,
+}
+
+/// Fuses the annotations of each key that overlap in time.
+///
+/// **Law.** At every epoch the accumulated output is exactly what the accumulated input gives: for each bucket, run or
+/// segment (see [`Emit`](super::Emit)) that annotations of enough kinds cover, one [`Moment`] with all of them as
+/// children, ordered by (kind, start, end, content). It depends neither on the number of workers nor on how the input is
+/// cut into epochs or ordered inside one. An epoch emits only the moments whose content changes; an epoch whose changes
+/// cancel out emits nothing.
+///
+/// The input must be a set: an annotation is there once or not at all. Removing one that is not there does nothing.
+///
+/// **Cost.** Work: O(log n) for each change, and the documents that its range touches. State: one entry an annotation,
+/// whatever its length; freed when the annotation goes.
+///
+/// The second output holds the documents that would have more than the allowed number of children.
+///
+/// ```
+/// use flowstone_operators::fuse::{Emit, Facets, FuseOptions, fuse};
+/// use flowstone_operators::interval::{Grid, Interval};
+/// use differential_dataflow::input::InputSession;
+///
+/// let seconds = |n: i64| n * 1_000_000_000;
+/// timely::execute_directly(move |worker| {
+///     let mut input = InputSession::new();
+///     let (seen, found) = std::sync::mpsc::channel();
+///     worker.dataflow(|scope| {
+///         let options = FuseOptions::new(Emit::Buckets(Grid::new(seconds(1))));
+///         let annotations = input.to_collection(scope);
+///         let (moments, _rejected) = fuse(annotations, options, |annotation: &(String, Interval)| Facets {
+///             kind: &annotation.0,
+///             interval: annotation.1,
+///         });
+///         moments.inspect(move |(moment, _, _)| seen.send(moment.interval.start_ns() / seconds(1)).unwrap());
+///     });
+///     input.insert(("a7".to_owned(), ("character".to_owned(), Interval::new(seconds(2), seconds(8)))));
+///     input.insert(("a7".to_owned(), ("scene".to_owned(), Interval::new(seconds(4), seconds(9)))));
+///     input.close();
+///     while worker.step() {}
+///     assert_eq!(found.iter().collect::<Vec<_>>(), [4, 5, 6, 7]);
+/// });
+/// ```
+#[allow(clippy::type_complexity)]
+pub fn fuse<'scope, A, C, K, F>(
+    annotations: VecCollection<'scope, u64, (A, C), isize>,
+    options: FuseOptions<K>,
+    facets: F,
+) -> (VecCollection<'scope, u64, Moment<A, C>, isize>, VecCollection<'scope, u64, Rejection<A>, isize>)
+where
+    A: ExchangeData + Ord + Hash + Clone + Route,
+    C: ExchangeData + Ord + Clone,
+    K: Ord + 'static,
+    F: Fn(&C) -> Facets<'_, K> + 'static,
+{
+    let mut builder = OperatorBuilder::new("Fuse".to_owned(), annotations.inner.scope());
+    let activator = annotations.inner.scope().activator_for(builder.operator_info().address);
+    let by_key = Exchange::new(|((key, _), _, _): &((A, C), u64, isize)| key.route());
+    let mut input = builder.new_input(annotations.inner, by_key);
+    let (moments, moment_stream) = builder.new_output();
+    let (rejections, rejection_stream) = builder.new_output();
+    let mut moments = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Moment<A, C>, u64, isize)>>>::from(moments);
+    let mut rejections =
+        OutputBuilder::<_, CapacityContainerBuilder<Vec<(Rejection<A>, u64, isize)>>>::from(rejections);
+
+    let mut timelines: HashMap<A, Timeline<C>> = HashMap::new();
+    builder.build(move |_| {
+        let mut open: BTreeMap<u64, (Capability<u64>, Capability<u64>, Changes<A, C>)> = BTreeMap::new();
+        let mut ready: VecDeque<Ready<A, C>> = VecDeque::new();
+        move |frontiers| {
+            input.for_each_time(|time, data| {
+                for ((key, content), epoch, diff) in data.flat_map(|d| d.drain(..)) {
+                    // By the time in the update, which may be later than that of the message.
+                    let retained = || (time.delayed(&epoch, 0), time.delayed(&epoch, 1), Changes::new());
+                    let (_, _, changes) = open.entry(epoch).or_insert_with(retained);
+                    changes.entry(key).or_default().push((content, diff));
+                }
+            });
+            while let Some(entry) = open.first_entry().filter(|e| !frontiers[0].less_equal(e.key())) {
+                let (epoch, (moments, rejections, changes)) = entry.remove_entry();
+                let mut todo: Vec<_> = changes.into_iter().collect();
+                todo.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+                ready.push_back(Ready { epoch, moments, rejections, todo: todo.into_iter() });
+            }
+
+            let (mut moments, mut rejections) = (moments.activate(), rejections.activate());
+            let mut emitted = 0;
+            while let Some(Ready { epoch, moments: moment_cap, rejections: rejection_cap, todo }) = ready.front_mut() {
+                let (mut moments, mut rejections) = (moments.session(&moment_cap), rejections.session(&rejection_cap));
+                while emitted < FUEL {
+                    let Some((key, changes)) = todo.next() else { break };
+                    let timeline = timelines.entry(key.clone()).or_default();
+                    update(timeline, &changes, &options, &facets, &mut |emission| {
+                        emitted += 1;
+                        let (key, interval, diff) = (key.clone(), emission.interval, emission.diff);
+                        match emission.content {
+                            Content::Children(children) => {
+                                moments.give((Moment { key, interval, children }, *epoch, diff))
+                            }
+                            Content::TooMany(children) => {
+                                rejections.give((Rejection { key, interval, children }, *epoch, diff))
+                            }
+                        }
+                    });
+                    if timeline.is_empty() {
+                        timelines.remove(&key);
+                    }
+                }
+                if emitted >= FUEL {
+                    activator.activate();
+                    return;
+                }
+                drop((moments, rejections));
+                ready.pop_front();
+            }
+        }
+    });
+    (moment_stream.as_collection(), rejection_stream.as_collection())
+}

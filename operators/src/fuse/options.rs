@@ -1,0 +1,60 @@
+//! What fusion is asked to do.
+
+use crate::interval::Grid;
+
+/// What one fused document stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    /// A bucket of the grid.
+    Buckets(Grid),
+    /// Consecutive buckets with the same children: the same content as buckets in far fewer documents.
+    Runs(Grid),
+    /// The exact stretch between two neighbouring end points of annotations.
+    Segments,
+}
+
+impl Emit {
+    /// The cells in which everything is counted. A segment is a run of one-nanosecond buckets.
+    pub(super) fn grid(&self) -> Grid {
+        match self {
+            Emit::Buckets(grid) | Emit::Runs(grid) => *grid,
+            Emit::Segments => Grid::new(1),
+        }
+    }
+}
+
+/// Options of [`fuse`](super::fuse): what is emitted, and what a document needs to be one.
+#[derive(Clone, Debug)]
+pub struct FuseOptions<K> {
+    pub(super) emit: Emit,
+    pub(super) min_kinds: usize,
+    pub(super) require: Vec<K>,
+    pub(super) max_children: usize,
+}
+
+impl<K: Ord> FuseOptions<K> {
+    /// Documents of this form with at least two kinds, and any number of children.
+    pub fn new(emit: Emit) -> Self {
+        FuseOptions { emit, min_kinds: 2, require: Vec::new(), max_children: usize::MAX }
+    }
+
+    /// A document needs children of at least so many kinds.
+    pub fn with_min_kinds(mut self, min_kinds: usize) -> Self {
+        self.min_kinds = min_kinds;
+        self
+    }
+
+    /// A document needs a child of each of these kinds.
+    pub fn with_required(mut self, kinds: impl IntoIterator<Item = K>) -> Self {
+        self.require = kinds.into_iter().collect();
+        self.require.sort_unstable();
+        self.require.dedup();
+        self
+    }
+
+    /// A document with more children is not formed, but reported as a [`Rejection`](super::Rejection).
+    pub fn with_max_children(mut self, max_children: usize) -> Self {
+        self.max_children = max_children;
+        self
+    }
+}

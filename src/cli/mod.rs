@@ -8,10 +8,14 @@ mod backfill;
 mod completion;
 mod generate;
 mod graph;
+mod job;
+mod output;
+mod progress;
 #[cfg(feature = "tantivy")]
 mod query;
 mod run;
 mod schema;
+mod summary;
 mod validate;
 
 /// Fuses annotations that overlap in time into searchable moments.

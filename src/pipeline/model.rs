@@ -19,9 +19,6 @@ pub struct Pipeline {
     /// How long an epoch is open while input streams in: the upper bound of how long a change waits to be grouped.
     #[serde(default = "defaults::epoch")]
     pub epoch: Span,
-    /// Whether a first start reads everything present into the tables before operators run once in bulk.
-    #[serde(default = "defaults::yes")]
-    pub catch_up: bool,
     /// How long an ordinary stop waits for the sinks.
     #[serde(default = "defaults::drain")]
     pub drain: Span,

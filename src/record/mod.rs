@@ -1,11 +1,16 @@
 //! Records and rows: payload bytes, the fields taken from them, and the documents made of them.
 
+mod decode;
+mod extract;
 mod path;
 mod render;
 mod row;
 mod scalar;
+mod versioned;
 
+pub use decode::{DecodeSpec, Decoder, FacetSpec};
 pub use path::{FieldPath, Segment};
+pub(crate) use render::moment_bytes;
 pub use row::{
     Body, Child, ChildPiece, ChildPieces, DeadLetter, Facets, Fused, Lead, Position, Record, Rejected, Row, Slice,
 };

@@ -25,7 +25,7 @@ pub mod sqlite;
 pub mod tantivy;
 
 /// What became of one key in one epoch. Each key appears at most once in an epoch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Change {
     /// The key's row is now this one.
     Upsert(Row),

@@ -6,7 +6,12 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
+pub mod catalog;
+pub mod decode;
+pub mod feeder;
 pub mod file;
+pub mod memory;
+pub mod operator;
 
 /// Finds the partitions of a source and opens them. One per source and process; used by its discovery thread.
 pub trait Source: Send {

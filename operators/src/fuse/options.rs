@@ -57,4 +57,9 @@ impl<K: Ord> FuseOptions<K> {
         self.max_children = max_children;
         self
     }
+
+    /// The most children that a document may have.
+    pub fn max_children(&self) -> usize {
+        self.max_children
+    }
 }

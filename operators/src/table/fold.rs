@@ -1,6 +1,7 @@
 //! The upsert fold, without a dataflow around it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -21,6 +22,31 @@ pub trait Versioned {
     fn same_row(&self, other: &Self) -> bool;
     /// Whether the order of the two is not given by their source: they come from different partitions, and have no version.
     fn is_ambiguous_with(&self, other: &Self) -> bool;
+}
+
+/// Shared records fold like the records themselves.
+impl<R: Versioned> Versioned for Arc<R> {
+    fn route(&self) -> u64 {
+        (**self).route()
+    }
+    fn same_key(&self, other: &Self) -> bool {
+        (**self).same_key(other)
+    }
+    fn is_after(&self, other: &Self) -> bool {
+        (**self).is_after(other)
+    }
+    fn is_deletion(&self) -> bool {
+        (**self).is_deletion()
+    }
+    fn is_remembered(&self) -> bool {
+        (**self).is_remembered()
+    }
+    fn same_row(&self, other: &Self) -> bool {
+        (**self).same_row(other)
+    }
+    fn is_ambiguous_with(&self, other: &Self) -> bool {
+        (**self).is_ambiguous_with(other)
+    }
 }
 
 /// What closing an epoch found, besides the changes of rows.

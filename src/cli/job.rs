@@ -1,0 +1,70 @@
+//! What `run` and `backfill` share: arguments, signals, progress, summary.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::progress::Progress;
+use super::{Failure, output, summary};
+use crate::pipeline;
+use crate::runtime::{Control, Job, Mode, Outcome};
+
+/// Arguments of commands that run a pipeline.
+#[derive(clap::Args)]
+pub struct JobArgs {
+    /// The pipeline file.
+    #[arg(value_name = "PIPELINE.yaml", value_hint = clap::ValueHint::FilePath)]
+    pipeline: PathBuf,
+    /// Worker threads; by default one a core.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Option<u16>,
+}
+
+pub fn main(args: &JobArgs, mode: Mode, json: bool) -> Result<(), Failure> {
+    let loaded = pipeline::load(&args.pipeline).map_err(|problems| Failure::Usage(problems.to_string()))?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let workers = args.workers.map_or_else(cores, usize::from);
+    let name = loaded.pipeline.name.clone();
+    let job = Job::new(loaded.pipeline, &loaded.base, mode).with_workers(workers);
+    let (control, metrics, dead_letters) = (job.control(), job.metrics(), job.dead_letters_path());
+    stop_on_signals(control.clone())?;
+    tracing::info!("running {name} on {workers} workers");
+
+    let started = Instant::now();
+    let progress = Progress::start(&control, &metrics);
+    let outcome = job.run();
+    progress.finish();
+    let outcome = outcome.map_err(Failure::run)?;
+    match outcome {
+        Outcome::Complete => (),
+        Outcome::NothingWritten => eprintln!("stopped before everything was read: no sink was changed"),
+        Outcome::NotDrained => eprintln!("stopped before {}: the next run completes it", summary::pending(&metrics)),
+    }
+    let summary = summary::Summary::new(&name, outcome, started.elapsed(), workers, &metrics, &dead_letters);
+    output::print(&if json { summary.json() } else { summary.text() })
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The first signal stops the run in order; the second one ends the process.
+fn stop_on_signals(control: Arc<Control>) -> Result<(), Failure> {
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Failure::run)?;
+    let watch = move || {
+        for _ in signals.forever() {
+            if control.is_stopping() {
+                std::process::exit(130);
+            }
+            eprintln!("stopping; once more to stop at once");
+            control.stop();
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(Failure::run)?;
+    Ok(())
+}

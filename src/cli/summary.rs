@@ -1,0 +1,166 @@
+//! What a run says at its end.
+
+use std::path::Path;
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{HumanBytes, HumanCount};
+use serde_json::{Value, json};
+
+use crate::pipeline::compile::DEAD_LETTERS;
+use crate::runtime::Outcome;
+use crate::runtime::metrics::{Metrics, read};
+
+/// The counts of a run that has ended.
+pub struct Summary {
+    name: String,
+    outcome: Outcome,
+    seconds: f64,
+    workers: usize,
+    dead_letters_path: String,
+    tables: Vec<TableRow>,
+    sinks: Vec<SinkRow>,
+    rejected: Vec<(String, u64)>,
+}
+
+struct TableRow {
+    name: String,
+    records: u64,
+    applied: u64,
+    deletions: u64,
+    dead_letters: u64,
+    superseded: u64,
+    ambiguous: u64,
+    rows: u64,
+}
+
+struct SinkRow {
+    name: String,
+    upserts: u64,
+    deletes: u64,
+    bytes: u64,
+}
+
+/// The sinks that are behind, for people.
+pub fn pending(metrics: &Metrics) -> String {
+    let most = metrics.sinks.iter().map(|(_, m)| read(&m.upper)).max().unwrap_or(0);
+    let behind = metrics.sinks.iter().filter(|(_, m)| read(&m.upper) < most.max(1)).map(|(name, _)| name.as_str());
+    format!("all was written to {}", behind.collect::<Vec<_>>().join(", "))
+}
+
+impl Summary {
+    pub fn new(
+        name: &str,
+        outcome: Outcome,
+        elapsed: Duration,
+        workers: usize,
+        metrics: &Metrics,
+        dead_letters: &Path,
+    ) -> Self {
+        let tables = metrics.tables.iter().map(|(name, m)| TableRow {
+            name: name.clone(),
+            records: read(&m.records),
+            applied: read(&m.applied),
+            deletions: read(&m.deletions),
+            dead_letters: read(&m.dead_letters),
+            superseded: read(&m.table.superseded),
+            ambiguous: read(&m.table.ambiguous),
+            rows: read(&m.table.rows),
+        });
+        let sinks = metrics.sinks.iter().map(|(name, m)| SinkRow {
+            name: name.clone(),
+            upserts: read(&m.upserts),
+            deletes: read(&m.deletes),
+            bytes: read(&m.bytes),
+        });
+        Summary {
+            name: name.to_owned(),
+            outcome,
+            seconds: elapsed.as_secs_f64(),
+            workers,
+            dead_letters_path: dead_letters.display().to_string(),
+            tables: tables.collect(),
+            sinks: sinks.collect(),
+            rejected: metrics.fuses.iter().map(|(name, m)| (name.clone(), read(&m.rejected))).collect(),
+        }
+    }
+
+    fn dead_letters(&self) -> u64 {
+        self.sinks.iter().filter(|s| s.name == DEAD_LETTERS).map(|s| s.upserts).sum()
+    }
+
+    /// For programs.
+    pub fn json(&self) -> String {
+        let outcome = match self.outcome {
+            Outcome::Complete => "complete",
+            Outcome::NothingWritten => "nothing_written",
+            Outcome::NotDrained => "not_drained",
+        };
+        let tables = self.tables.iter().map(|t| {
+            let counts = json!({
+                "records": t.records, "applied": t.applied, "deletions": t.deletions, "dead_letters": t.dead_letters,
+                "superseded": t.superseded, "ambiguous": t.ambiguous, "rows": t.rows,
+            });
+            (t.name.clone(), counts)
+        });
+        let sinks = self.sinks.iter().map(|s| {
+            (s.name.clone(), json!({ "upserts": s.upserts, "deletes": s.deletes, "bytes": s.bytes }))
+        });
+        let rejected = self.rejected.iter().map(|(name, n)| (name.clone(), json!(n)));
+        json!({
+            "pipeline": self.name,
+            "outcome": outcome,
+            "seconds": self.seconds,
+            "workers": self.workers,
+            "tables": tables.collect::<serde_json::Map<String, Value>>(),
+            "rejected": rejected.collect::<serde_json::Map<String, Value>>(),
+            "sinks": sinks.collect::<serde_json::Map<String, Value>>(),
+            "dead_letters": { "count": self.dead_letters(), "path": self.dead_letters_path },
+        })
+        .to_string()
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let count = |n: u64| HumanCount(n).to_string();
+        let rate = |n: u64| HumanCount((n as f64 / self.seconds.max(0.001)) as u64).to_string();
+        let mut tables = table(&["table", "records", "= rows applied", "+ deletions", "+ dead letters", "superseded", "rows now", "records/s"]);
+        for t in &self.tables {
+            tables.add_row([
+                t.name.clone(),
+                count(t.records),
+                count(t.applied),
+                count(t.deletions),
+                count(t.dead_letters),
+                count(t.superseded),
+                count(t.rows),
+                rate(t.records),
+            ]);
+        }
+        let mut sinks = table(&["sink", "rows written", "rows deleted", "bytes", "rows/s"]);
+        for s in self.sinks.iter().filter(|s| s.name != DEAD_LETTERS) {
+            let bytes = if s.bytes == 0 { "-".to_owned() } else { HumanBytes(s.bytes).to_string() };
+            sinks.add_row([s.name.clone(), count(s.upserts), count(s.deletes), bytes, rate(s.upserts + s.deletes)]);
+        }
+        let mut text = format!("{tables}\n{sinks}\n");
+        for (name, rejected) in self.rejected.iter().filter(|(_, n)| *n > 0) {
+            text.push_str(&format!("{name}: {} documents rejected, see {name}.rejected\n", count(*rejected)));
+        }
+        for t in self.tables.iter().filter(|t| t.ambiguous > 0) {
+            let hint = "their order is that of the partitions; `version:` would give them one of their own";
+            text.push_str(&format!("{}: {} records met others of their key from another partition: {hint}\n", t.name, count(t.ambiguous)));
+        }
+        if self.dead_letters() > 0 {
+            text.push_str(&format!("{} dead letters in {}\n", count(self.dead_letters()), self.dead_letters_path));
+        }
+        text.push_str(&format!("{} in {:.2} s on {} workers", self.name, self.seconds, self.workers));
+        text
+    }
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    table
+}

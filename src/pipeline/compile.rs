@@ -1,0 +1,217 @@
+//! From a pipeline file to a plan: names become numbers, and each table knows what its records must hold.
+
+use std::collections::HashMap;
+
+use flowstone_operators::fuse::{Emit as Form, FuseOptions};
+use flowstone_operators::interval::{Boundary, Grid};
+
+use super::model::{Emit, End, FuseSpec, Pipeline, SinkSpec};
+use crate::record::{DecodeSpec, FacetSpec, FieldPath};
+
+/// The name of the collection of records that could not be processed.
+pub const DEAD_LETTERS: &str = "dead_letters";
+
+/// A pipeline, compiled. Everything is referred to by its place in these lists.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The sources' names, in the order of the file.
+    pub sources: Vec<String>,
+    /// Every collection that records are folded into.
+    pub tables: Vec<TablePlan>,
+    /// Every `fuse`.
+    pub fuses: Vec<FusePlan>,
+    /// Every sink, each after the one that it names in `after:`.
+    pub sinks: Vec<SinkPlan>,
+}
+
+/// A table: a keyed source, an `upsert`, or an unkeyed source that a sink reads, whose rows are keyed by their origin.
+#[derive(Clone, Debug)]
+pub struct TablePlan {
+    /// The source's or operator's name.
+    pub name: String,
+    /// The sources that its records come from.
+    pub sources: Vec<usize>,
+    /// What is taken from its records.
+    pub decode: DecodeSpec,
+    /// How long versioned deletions are remembered, in milliseconds.
+    pub remember_ms: u64,
+}
+
+/// A `fuse`.
+#[derive(Clone, Debug)]
+pub struct FusePlan {
+    /// Its name.
+    pub name: String,
+    /// The table that it reads.
+    pub table: usize,
+    /// Which of the table's facets it reads.
+    pub facet: u16,
+    /// What it emits.
+    pub options: FuseOptions<std::sync::Arc<str>>,
+    /// The largest document, in bytes.
+    pub max_document_bytes: u64,
+}
+
+/// A sink.
+#[derive(Clone, Debug)]
+pub struct SinkPlan {
+    /// Its name.
+    pub name: String,
+    /// What it writes.
+    pub from: Collection,
+    /// The sink that must have written an epoch before.
+    pub after: Option<usize>,
+    /// Where it writes.
+    pub spec: SinkSpec,
+}
+
+impl SinkPlan {
+    /// The sink that every pipeline has, for records that could not be processed.
+    pub fn dead_letters() -> Self {
+        let (from, after) = (DEAD_LETTERS.to_owned(), None);
+        let spec = SinkSpec { from, after, sqlite: None, tantivy: None, file: None, discard: None };
+        SinkPlan { name: DEAD_LETTERS.to_owned(), from: Collection::DeadLetters, after: None, spec }
+    }
+
+    /// Whether it is [`SinkPlan::dead_letters`].
+    pub fn is_dead_letters(&self) -> bool {
+        self.name == DEAD_LETTERS
+    }
+}
+
+/// A collection that a sink can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collection {
+    /// The rows of a table.
+    Table(usize),
+    /// The documents of a `fuse`.
+    Moments(usize),
+    /// The documents that a `fuse` rejects.
+    Rejected(usize),
+    /// The records that could not be processed.
+    DeadLetters,
+}
+
+impl Plan {
+    /// Compiles a pipeline.
+    ///
+    /// # Panics
+    /// If it was not validated: validation sees to every name, kind and cycle.
+    pub fn compile(pipeline: &Pipeline) -> Plan {
+        let sources: Vec<String> = pipeline.sources.keys().cloned().collect();
+        let mut plan = Plan { tables: tables(pipeline), sources, fuses: Vec::new(), sinks: Vec::new() };
+        for (name, operator) in &pipeline.operators {
+            let Some(spec) = &operator.fuse else { continue };
+            let table = plan.table(&spec.from).expect("validated: fuse reads a table");
+            let facets = &mut plan.tables[table].decode.facets;
+            let facet = u16::try_from(facets.len()).expect("fewer than 2^16 operators");
+            facets.push(facet_spec(spec));
+            let options = fuse_options(spec);
+            let max_document_bytes = spec.max_document_bytes.0;
+            plan.fuses.push(FusePlan { name: name.clone(), table, facet, options, max_document_bytes });
+        }
+        plan.add_sinks(pipeline);
+        plan
+    }
+
+    fn table(&self, name: &str) -> Option<usize> {
+        self.tables.iter().position(|table| table.name == name)
+    }
+
+    /// Adds the sinks in an order in which each comes after the one that it waits for.
+    fn add_sinks(&mut self, pipeline: &Pipeline) {
+        let mut placed: HashMap<&str, usize> = HashMap::new();
+        while placed.len() < pipeline.sinks.len() {
+            let before = placed.len();
+            for (name, spec) in &pipeline.sinks {
+                let after = spec.after.as_deref().map(|after| placed.get(after).copied());
+                if placed.contains_key(name.as_str()) || after == Some(None) {
+                    continue;
+                }
+                let from = self.collection(&spec.from).expect("validated: sinks read what there is");
+                placed.insert(name, self.sinks.len());
+                self.sinks.push(SinkPlan { name: name.clone(), from, after: after.flatten(), spec: spec.clone() });
+            }
+            assert!(placed.len() > before, "validated: no sink waits for itself");
+        }
+    }
+
+    fn collection(&self, name: &str) -> Option<Collection> {
+        let fuse = |name: &str| self.fuses.iter().position(|fuse| fuse.name == name);
+        if name == DEAD_LETTERS {
+            return Some(Collection::DeadLetters);
+        }
+        if let Some(node) = name.strip_suffix(".rejected") {
+            return fuse(node).map(Collection::Rejected);
+        }
+        self.table(name).map(Collection::Table).or_else(|| fuse(name).map(Collection::Moments))
+    }
+}
+
+/// The tables of a pipeline. An unkeyed source is one only if a sink reads it.
+fn tables(pipeline: &Pipeline) -> Vec<TablePlan> {
+    let mut tables = Vec::new();
+    for (number, (name, source)) in pipeline.sources.iter().enumerate() {
+        let is_read = pipeline.sinks.values().any(|sink| sink.from == *name);
+        if source.key.is_some() || is_read {
+            let key = source.key.as_ref().map_or(Vec::new(), |key| key.as_slice().to_vec());
+            tables.push(TablePlan {
+                name: name.clone(),
+                sources: vec![number],
+                decode: DecodeSpec {
+                    key,
+                    version: source.version.clone(),
+                    delete: source.delete.clone(),
+                    facets: Vec::new(),
+                },
+                remember_ms: source.tombstones.nanos() as u64 / 1_000_000,
+            });
+        }
+    }
+    for (name, operator) in &pipeline.operators {
+        let Some(upsert) = &operator.upsert else { continue };
+        let number = |from: &String| pipeline.sources.get_index_of(from).expect("validated: upsert reads sources");
+        tables.push(TablePlan {
+            name: name.clone(),
+            sources: upsert.from.as_slice().iter().map(number).collect(),
+            decode: DecodeSpec {
+                key: upsert.key.as_slice().to_vec(),
+                version: upsert.version.clone(),
+                delete: upsert.delete.clone(),
+                facets: Vec::new(),
+            },
+            remember_ms: upsert.tombstones.nanos() as u64 / 1_000_000,
+        });
+    }
+    tables
+}
+
+fn facet_spec(spec: &FuseSpec) -> FacetSpec {
+    let top = |path: &FieldPath| path.top_level().unwrap_or_default().to_owned();
+    FacetSpec {
+        by: spec.by.clone(),
+        kind: spec.kind.clone(),
+        start: spec.range.start.clone(),
+        end: spec.range.end.clone(),
+        boundary: match spec.end {
+            End::Exclusive => Boundary::Exclusive,
+            End::Inclusive => Boundary::Inclusive,
+        },
+        max_range_ns: spec.max_range.map_or(spec.bucket.nanos().saturating_mul(100_000), |range| range.nanos()),
+        context: top(spec.context.as_ref().unwrap_or(&spec.by)),
+        keep: spec.fields.as_ref().map(|fields| fields.iter().map(top).collect()),
+    }
+}
+
+fn fuse_options(spec: &FuseSpec) -> FuseOptions<std::sync::Arc<str>> {
+    let grid = Grid::new(spec.bucket.nanos());
+    let form = match spec.emit {
+        Emit::Buckets => Form::Buckets(grid),
+        Emit::Runs => Form::Runs(grid),
+        Emit::Segments => Form::Segments,
+    };
+    FuseOptions::new(form)
+        .with_min_kinds(spec.min_modalities as usize)
+        .with_required(spec.require.iter().map(|kind| kind.as_str().into()))
+        .with_max_children(spec.max_children as usize)
+}

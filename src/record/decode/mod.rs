@@ -1,0 +1,286 @@
+//! From payload bytes to records: the fields that the pipeline names are taken, checked, and nothing else is touched.
+
+use std::sync::Arc;
+
+use flowstone_operators::interval::{Boundary, Interval};
+
+use crate::record::extract::{FieldId, Fields, PathTree};
+use crate::record::path::FieldPath;
+use crate::record::row::{Body, ChildPiece, ChildPieces, Facets, Lead, Position, Record, Slice};
+use crate::record::scalar::{Key, Scalar};
+
+/// What a table takes from its records.
+#[derive(Clone, Debug)]
+pub struct DecodeSpec {
+    /// The fields of the key; without any, a record's key is where it came from.
+    pub key: Vec<FieldPath>,
+    /// The field that orders the records of a key.
+    pub version: Option<FieldPath>,
+    /// The field whose `true` marks a deletion.
+    pub delete: Option<FieldPath>,
+    /// What each `fuse` that reads the table takes.
+    pub facets: Vec<FacetSpec>,
+}
+
+/// What a `fuse` takes from the records of its table.
+#[derive(Clone, Debug)]
+pub struct FacetSpec {
+    /// The asset.
+    pub by: FieldPath,
+    /// The type (modality).
+    pub kind: FieldPath,
+    /// The start of the range.
+    pub start: FieldPath,
+    /// The end of the range.
+    pub end: FieldPath,
+    /// What the end means.
+    pub boundary: Boundary,
+    /// Longer ranges are refused.
+    pub max_range_ns: i64,
+    /// The top-level field that documents take over.
+    pub context: String,
+    /// The top-level fields that children keep besides key, type and range; `None` keeps all.
+    pub keep: Option<Vec<String>>,
+}
+
+/// Decodes the records of one table.
+#[derive(Debug)]
+pub struct Decoder {
+    tree: PathTree,
+    key: Vec<FieldId>,
+    version: Option<FieldId>,
+    delete: Option<FieldId>,
+    facets: Vec<FacetPlan>,
+    strings: Interner,
+    fields: Fields,
+}
+
+#[derive(Debug)]
+struct FacetPlan {
+    by: FieldId,
+    kind: FieldId,
+    start: FieldId,
+    end: FieldId,
+    boundary: Boundary,
+    max_range_ns: i64,
+    /// Numbers of top-level names.
+    context: usize,
+    type_member: Option<usize>,
+    dropped: Vec<usize>,
+    kept: Option<Vec<usize>>,
+}
+
+impl Decoder {
+    /// A decoder for the records of one table.
+    pub fn new(spec: &DecodeSpec) -> Self {
+        let mut tree = PathTree::default();
+        let key: Vec<FieldId> = spec.key.iter().map(|path| tree.add(path)).collect();
+        let version = spec.version.as_ref().map(|path| tree.add(path));
+        let delete = spec.delete.as_ref().map(|path| tree.add(path));
+        let facets = spec.facets.iter().map(|facet| FacetPlan::new(facet, spec, &mut tree)).collect();
+        Decoder { tree, key, version, delete, facets, strings: Interner::new(), fields: Fields::default() }
+    }
+
+    /// Decodes one record. `origin` is its key if the table has none of its own.
+    ///
+    /// # Errors
+    /// The first reason why the record can not be processed, for people.
+    pub fn decode(&mut self, payload: &[u8], position: Position, origin: impl FnOnce() -> Key) -> Result<Record, String> {
+        self.tree.walk(payload, &mut self.fields).map_err(|e| e.to_string())?;
+        let key = match self.key.as_slice() {
+            [] => origin(),
+            [field] => Key::One(self.scalar(payload, *field)?),
+            fields => Key::Composite(fields.iter().map(|f| self.scalar(payload, *f)).collect::<Result<_, _>>()?),
+        };
+        let version = self.version.map(|field| self.version(payload, field)).transpose()?;
+        let body = if self.is_deletion(payload)? {
+            None
+        } else {
+            let mut facets = Vec::with_capacity(self.facets.len());
+            for at in 0..self.facets.len() {
+                facets.push(self.facets(payload, at)?);
+            }
+            Some(Body { payload: payload.into(), facets: facets.into() })
+        };
+        Ok(Record { route: key.route(), key, version, position, body })
+    }
+
+    fn value<'a>(&self, payload: &'a [u8], field: FieldId) -> Result<&'a str, String> {
+        let slice = self.fields.get(field).ok_or_else(|| format!("no field {}", self.tree.path(field)))?;
+        Ok(std::str::from_utf8(slice.of(payload)).expect("the walk has checked the encoding"))
+    }
+
+    fn wrong(&self, field: FieldId, expected: &str, found: &str) -> String {
+        let found: String = found.chars().take(60).collect();
+        format!("field {} is not {expected}: {found}", self.tree.path(field))
+    }
+
+    fn scalar(&self, payload: &[u8], field: FieldId) -> Result<Scalar, String> {
+        let raw = self.value(payload, field)?;
+        if raw.starts_with('"') {
+            return Ok(Scalar::Str(unescape(raw).ok_or_else(|| self.wrong(field, "a valid string", raw))?.as_ref().into()));
+        }
+        integer(raw).ok_or_else(|| self.wrong(field, "a string or an integer of 64 bits", raw))
+    }
+
+    /// A string that many records share.
+    fn shared(&mut self, payload: &[u8], field: FieldId) -> Result<Option<Arc<str>>, String> {
+        let raw = self.value(payload, field)?;
+        if !raw.starts_with('"') {
+            return Ok(None);
+        }
+        let text = unescape(raw).ok_or_else(|| self.wrong(field, "a valid string", raw))?;
+        Ok(Some(self.strings.share(&text)))
+    }
+
+    fn version(&self, payload: &[u8], field: FieldId) -> Result<i64, String> {
+        let raw = self.value(payload, field)?;
+        let wrong = || self.wrong(field, "an integer of 64 bits or an RFC 3339 time", raw);
+        if !raw.starts_with('"') {
+            return raw.parse().map_err(|_| wrong());
+        }
+        let text = unescape(raw).ok_or_else(wrong)?;
+        let time: jiff::Timestamp = text.parse().map_err(|_| wrong())?;
+        i64::try_from(time.as_nanosecond()).map_err(|_| wrong())
+    }
+
+    fn is_deletion(&self, payload: &[u8]) -> Result<bool, String> {
+        let Some(field) = self.delete else { return Ok(false) };
+        match self.fields.get(field).map(|slice| slice.of(payload)) {
+            Some(b"true") => Ok(true),
+            None | Some(b"false" | b"null") => Ok(false),
+            Some(_) => Err(self.wrong(field, "true or false", self.value(payload, field)?)),
+        }
+    }
+
+    fn time_ns(&self, payload: &[u8], field: FieldId) -> Result<i64, String> {
+        let raw = self.value(payload, field)?;
+        raw.parse().map_err(|_| self.wrong(field, "a time in integer nanoseconds", raw))
+    }
+
+    fn facets(&mut self, payload: &[u8], at: usize) -> Result<Facets, String> {
+        let (by, kind) = (self.facets[at].by, self.facets[at].kind);
+        let asset = match self.shared(payload, by)? {
+            Some(text) => Scalar::Str(text),
+            None => self.scalar(payload, by)?,
+        };
+        let kind_text = self.shared(payload, kind)?;
+        let kind_text = kind_text.ok_or_else(|| self.wrong(kind, "a string", self.value(payload, kind).unwrap_or("")))?;
+        let plan = &self.facets[at];
+        let (start_ns, end_ns) = (self.time_ns(payload, plan.start)?, self.time_ns(payload, plan.end)?);
+        let interval = Interval::from_range(start_ns, end_ns, plan.boundary).map_err(|e| e.to_string())?;
+        if interval.length_ns() > plan.max_range_ns {
+            let (length, most) = (interval.length_ns(), plan.max_range_ns);
+            return Err(format!("range is longer than max_range: {length} ns, at most {most} ns"));
+        }
+        let context = self.fields.members().iter().find(|m| m.name == Some(plan.context)).map(|m| m.whole);
+        let type_value = self.fields.get(kind).expect("found above");
+        Ok(Facets { asset, kind: kind_text, interval, context, child: plan.child(&self.fields, type_value) })
+    }
+}
+
+impl FacetPlan {
+    fn new(facet: &FacetSpec, spec: &DecodeSpec, tree: &mut PathTree) -> Self {
+        let top = |path: &FieldPath| path.top_level().unwrap_or_default().to_owned();
+        let mut number = |name: &str| tree.add_top_level(name);
+        let context = number(&facet.context);
+        let type_member = (facet.kind.segments().len() == 1).then(|| number(&top(&facet.kind)));
+        let dropped = std::iter::once(context).chain(spec.delete.as_ref().map(|path| number(&top(path)))).collect();
+        let kept = facet.keep.as_ref().map(|names| {
+            let always = [&facet.kind, &facet.start, &facet.end].into_iter().chain(&spec.key).map(top);
+            always.chain(names.iter().cloned()).map(|name| number(&name)).collect()
+        });
+        FacetPlan {
+            by: tree.add(&facet.by),
+            kind: tree.add(&facet.kind),
+            start: tree.add(&facet.start),
+            end: tree.add(&facet.end),
+            boundary: facet.boundary,
+            max_range_ns: facet.max_range_ns,
+            context,
+            type_member,
+            dropped,
+            kept,
+        }
+    }
+
+    /// The payload without the members that children do not have, and with the type's member renamed.
+    fn child(&self, fields: &Fields, type_value: Slice) -> ChildPieces {
+        let mut pieces: Vec<ChildPiece> = Vec::with_capacity(4);
+        if self.type_member.is_none() {
+            pieces.push(ChildPiece { slice: type_value, lead: Lead::Type });
+        }
+        // Whether the next kept member goes on where the last piece ends.
+        let mut adjoins = false;
+        for member in fields.members() {
+            let is_type = member.name.is_some() && member.name == self.type_member;
+            let kept = match (member.name, &self.kept) {
+                (Some(name), Some(kept)) => kept.contains(&name) && !self.dropped.contains(&name),
+                (Some(name), None) => !self.dropped.contains(&name),
+                (None, kept) => kept.is_none(),
+            };
+            if !kept && !is_type {
+                adjoins = false;
+                continue;
+            }
+            let first = pieces.is_empty();
+            match pieces.last_mut() {
+                Some(last) if adjoins && !is_type => last.slice.end = member.whole.end,
+                _ if is_type => {
+                    let lead = if first { Lead::Type } else { Lead::CommaType };
+                    pieces.push(ChildPiece { slice: member.value, lead });
+                }
+                _ => {
+                    let lead = if first { Lead::None } else { Lead::Comma };
+                    pieces.push(ChildPiece { slice: member.whole, lead });
+                }
+            }
+            adjoins = true;
+        }
+        let length = |p: &ChildPiece| p.slice.end - p.slice.start + p.lead.text().len() as u32;
+        let rendered_bytes = 2 + pieces.iter().map(length).sum::<u32>();
+        ChildPieces { pieces: pieces.into(), rendered_bytes }
+    }
+}
+
+/// The text of a JSON string. `None` if its escapes are wrong.
+fn unescape(raw: &str) -> Option<std::borrow::Cow<'_, str>> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') { serde_json::from_str::<String>(raw).ok().map(Into::into) } else { Some(inner.into()) }
+}
+
+/// A JSON integer of 64 bits.
+fn integer(raw: &str) -> Option<Scalar> {
+    raw.parse().map(Scalar::Int).ok().or_else(|| raw.parse().map(Scalar::UInt).ok())
+}
+
+/// Lets records share equal strings: assets and types are few, records many. A fixed number of places, so that many
+/// distinct strings cost a copy each and no memory.
+struct Interner {
+    places: Vec<Option<Arc<str>>>,
+}
+
+impl std::fmt::Debug for Interner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Interner").finish_non_exhaustive()
+    }
+}
+
+impl Interner {
+    const PLACES: usize = 4096;
+
+    fn new() -> Self {
+        Interner { places: vec![None; Self::PLACES] }
+    }
+
+    fn share(&mut self, text: &str) -> Arc<str> {
+        let place = &mut self.places[xxhash_rust::xxh3::xxh3_64(text.as_bytes()) as usize % Self::PLACES];
+        match place {
+            Some(shared) if **shared == *text => shared.clone(),
+            _ => place.insert(text.into()).clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! What a run's threads share: requests to stop, failures, and how far the run is.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
+use std::time::Instant;
+
+use super::RunError;
+
+/// Shared by all threads of a run.
+#[derive(Debug, Default)]
+pub struct Control {
+    stop: AtomicBool,
+    stopped_at: Mutex<Option<Instant>>,
+    abandoned: AtomicBool,
+    failed: AtomicBool,
+    failure: Mutex<Option<RunError>>,
+    phase: AtomicU8,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Everything that was present at the start goes into the tables.
+    Reading,
+    /// Operators run in bulk, and sinks write the whole content.
+    Filling,
+    /// Changes are written as they come.
+    Following,
+}
+
+impl Control {
+    /// Asks the run to stop: what is in the dataflow is written, nothing more is read.
+    pub fn stop(&self) {
+        self.stopped_at.lock().expect("a panic would have ended the process").get_or_insert_with(Instant::now);
+        self.stop.store(true, SeqCst);
+    }
+
+    /// Whether a stop was asked for.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.load(SeqCst)
+    }
+
+    /// When a stop was asked for.
+    pub fn stopped_at(&self) -> Option<Instant> {
+        *self.stopped_at.lock().expect("a panic would have ended the process")
+    }
+
+    /// Ends the run without completing the open epoch.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, SeqCst);
+    }
+
+    /// Whether the run ended before its first epoch was complete, so that no sink was touched.
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.load(SeqCst)
+    }
+
+    /// Ends the run with an error; the first one counts.
+    pub fn fail(&self, error: RunError) {
+        self.failure.lock().expect("a panic would have ended the process").get_or_insert(error);
+        self.failed.store(true, SeqCst);
+    }
+
+    /// Whether the run must end at once.
+    pub(super) fn must_end(&self) -> bool {
+        self.failed.load(SeqCst) || self.abandoned.load(SeqCst)
+    }
+
+    /// The error that ended the run.
+    pub(super) fn take_failure(&self) -> Option<RunError> {
+        self.failure.lock().expect("a panic would have ended the process").take()
+    }
+
+    pub(super) fn set_filling(&self) {
+        let _ = self.phase.compare_exchange(0, 1, SeqCst, SeqCst);
+    }
+
+    pub(super) fn set_following(&self) {
+        self.phase.store(2, SeqCst);
+    }
+
+    /// How far the run is.
+    pub fn phase(&self) -> Phase {
+        [Phase::Reading, Phase::Filling, Phase::Following][usize::from(self.phase.load(SeqCst))]
+    }
+}

@@ -1,0 +1,75 @@
+//! The stores of a run's sinks, opened before the workers start.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::RunError;
+use super::metrics::Metrics;
+use crate::pipeline::compile::{Plan, SinkPlan};
+use crate::sink::discard::Discard;
+use crate::sink::shell::Placement;
+use crate::sink::{Opened, SinkError, Writer};
+
+/// The writers of all sinks; worker 0 takes those of which there is only one.
+pub(super) struct Stores {
+    writers: Vec<Mutex<Store>>,
+}
+
+enum Store {
+    Single(Option<Box<dyn Writer>>),
+    Discard { render: bool, metrics: Arc<super::metrics::SinkMetrics> },
+}
+
+impl Stores {
+    /// Opens the store of each sink. Also returns an epoch above all that any of them holds.
+    pub(super) fn open(plan: &Plan, base: &Path, dead_letters: &Path, metrics: &Metrics) -> Result<(Self, u64), RunError> {
+        let mut writers = Vec::new();
+        let mut above = 0;
+        for (number, sink) in plan.sinks.iter().enumerate() {
+            if let Some(discard) = &sink.spec.discard {
+                let metrics = metrics.sinks[number].1.clone();
+                writers.push(Mutex::new(Store::Discard { render: discard.render, metrics }));
+                continue;
+            }
+            let failed = |source| RunError::Sink { name: sink.name.clone(), source };
+            let opened = open(sink, base, dead_letters).map_err(failed)?;
+            above = above.max(opened.above);
+            writers.push(Mutex::new(Store::Single(Some(opened.writer))));
+        }
+        Ok((Stores { writers }, above))
+    }
+
+    /// The writer of a sink for one worker.
+    pub(super) fn placement(&self, sink: usize, worker: usize) -> Placement {
+        match &mut *self.writers[sink].lock().expect("a panic would have ended the process") {
+            Store::Single(writer) => Placement::Single(if worker == 0 { writer.take() } else { None }),
+            Store::Discard { render, metrics } => {
+                Placement::EveryWorker(Box::new(Discard::new(*render, metrics.clone())))
+            }
+        }
+    }
+}
+
+fn open(sink: &SinkPlan, base: &Path, dead_letters: &Path) -> Result<Opened, SinkError> {
+    let at = |path: &str| -> PathBuf { base.join(path) };
+    let spec = &sink.spec;
+    #[cfg(feature = "sqlite")]
+    if let Some(sqlite) = &spec.sqlite {
+        return crate::sink::sqlite::open(&sink.name, &at(&sqlite.path), sqlite);
+    }
+    #[cfg(feature = "tantivy")]
+    if let Some(tantivy) = &spec.tantivy {
+        return crate::sink::tantivy::open(&sink.name, &at(&tantivy.path), tantivy);
+    }
+    if let Some(file) = &spec.file {
+        return crate::sink::file::open(&sink.name, &at(&file.path));
+    }
+    if sink.is_dead_letters() {
+        return crate::sink::file::open_documents(dead_letters);
+    }
+    let kind = if spec.sqlite.is_some() { "sqlite" } else { "tantivy" };
+    Err(SinkError::Mismatch {
+        object: format!("this build of flowstone, for sink {:?},", sink.name),
+        difference: format!("it was built without the cargo feature {kind:?}; build it with that feature"),
+    })
+}

@@ -1,0 +1,109 @@
+//! The dataflow shell of decode: batches of bytes become records and dead letters.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::operate::FrontierInterest;
+
+use super::RawRecord;
+use super::catalog::Catalog;
+use super::feeder::Batch;
+use crate::record::{DeadLetter, DecodeSpec, Decoder, Key, Position, Record, Row, Scalar};
+use crate::runtime::metrics::TableMetrics;
+use crate::sink::gate::RowDiff;
+
+/// Bytes of a payload that a dead letter keeps.
+const KEPT_BYTES: usize = 64 << 10;
+
+/// Decodes the batches of all sources that feed a table.
+///
+/// Batches are spread over the workers, whoever read them: that moves a pointer, and one large file keeps all busy.
+pub fn decode<'scope>(
+    batches: StreamVec<'scope, u64, Batch>,
+    table: &str,
+    spec: &DecodeSpec,
+    sources: Vec<(String, Catalog)>,
+    metrics: Arc<TableMetrics>,
+) -> (StreamVec<'scope, u64, Arc<Record>>, StreamVec<'scope, u64, RowDiff>) {
+    let mut builder = OperatorBuilder::new(format!("Decode {table}"), batches.scope());
+    let spread = |batch: &Batch| {
+        let at = (u64::from(batch.source) << 32 | u64::from(batch.partition), batch.raw.next_offset);
+        flowstone_operators::route::Route::route(&(at.0 ^ at.1.rotate_left(32)))
+    };
+    let mut input = builder.new_input(batches, Exchange::new(spread));
+    builder.set_notify_for(0, FrontierInterest::Never);
+    let (records, record_stream) = builder.new_output();
+    let (letters, letter_stream) = builder.new_output();
+    let mut records = OutputBuilder::<_, CapacityContainerBuilder<Vec<Arc<Record>>>>::from(records);
+    let mut letters = OutputBuilder::<_, CapacityContainerBuilder<Vec<RowDiff>>>::from(letters);
+    let mut shell = Shell { decoder: Decoder::new(spec), sources };
+
+    builder.build(move |_| {
+        move |_| {
+            let (mut records, mut letters) = (records.activate(), letters.activate());
+            input.for_each_time(|time, data| {
+                let (mut records, mut letters) = (records.session(&time), letters.session(&time));
+                for batch in data.flat_map(|d| d.drain(..)) {
+                    let (mut deletions, mut dead) = (0, 0);
+                    for raw in &batch.raw.records {
+                        match shell.decode(&batch, raw) {
+                            Ok(record) => {
+                                deletions += u64::from(record.body.is_none());
+                                records.give(Arc::new(record));
+                            }
+                            Err(letter) => {
+                                dead += 1;
+                                letters.give((Row::DeadLetter(Arc::new(letter)), *time.time(), 1));
+                            }
+                        }
+                    }
+                    let count = batch.raw.records.len() as u64;
+                    metrics.records.fetch_add(count, Relaxed);
+                    metrics.deletions.fetch_add(deletions, Relaxed);
+                    metrics.dead_letters.fetch_add(dead, Relaxed);
+                    metrics.applied.fetch_add(count - deletions - dead, Relaxed);
+                }
+            });
+        }
+    });
+    (record_stream, letter_stream)
+}
+
+struct Shell {
+    decoder: Decoder,
+    /// All sources of the pipeline, by number.
+    sources: Vec<(String, Catalog)>,
+}
+
+impl Shell {
+    fn decode(&mut self, batch: &Batch, raw: &RawRecord) -> Result<Record, DeadLetter> {
+        let position = Position { source: batch.source, partition: batch.partition, offset: raw.offset };
+        let (source, catalog) = &self.sources[usize::from(batch.source)];
+        let origin = || {
+            let (source, partition) = (Scalar::from(source.as_str()), Scalar::Str(catalog.name(batch.partition)));
+            Key::Composite(vec![source, partition, Scalar::UInt(raw.offset)].into())
+        };
+        let payload = batch.raw.payload(raw);
+        let result = match (payload, raw.oversized_bytes) {
+            (_, Some(bytes)) => Err(format!("record of {bytes} bytes is longer than max_record_bytes")),
+            (None, _) => Err("deletion without a key".to_owned()),
+            (Some(payload), None) => self.decoder.decode(payload, position, origin),
+        };
+        result.map_err(|reason| {
+            let payload = payload.unwrap_or_default();
+            DeadLetter {
+                node: source.as_str().into(),
+                origin: catalog.name(batch.partition),
+                offset: raw.offset,
+                reason,
+                payload: payload[..payload.len().min(KEPT_BYTES)].into(),
+                payload_bytes: raw.oversized_bytes.unwrap_or(payload.len() as u64),
+            }
+        })
+    }
+}

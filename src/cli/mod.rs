@@ -8,6 +8,7 @@ mod backfill;
 mod completion;
 mod generate;
 mod graph;
+mod output;
 #[cfg(feature = "tantivy")]
 mod query;
 mod run;

@@ -1,14 +1,20 @@
-//! Standard output: results, and nothing else.
+//! Standard output, which only the command line may write to.
 
 use std::io::{ErrorKind, Write};
 
 use super::Failure;
 
-/// Prints a result and a line break. A reader that has gone away is no error.
+/// Prints `text`. A reader that has gone away (`flowstone schema | head`) is no failure.
 pub fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
-    match writeln!(stdout, "{}", text.trim_end_matches('\n')).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::run(error)),
-        _ => Ok(()),
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::run(format!("could not write to standard output: {error}"))),
+        Ok(()) => Ok(()),
     }
+}
+
+/// Prints `value` as JSON, indented.
+pub fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
+    print(&format!("{value:#}\n"))
 }

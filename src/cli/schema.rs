@@ -1,11 +1,12 @@
 //! `flowstone schema`
 
 use super::Failure;
+use crate::pipeline;
 
 /// Prints the JSON Schema of pipeline files.
 #[derive(clap::Args)]
 pub struct Args {}
 
 pub fn main(_args: &Args) -> Result<(), Failure> {
-    Err(Failure::Usage("not yet".to_owned()))
+    super::output::print_json(&pipeline::schema())
 }

@@ -12,9 +12,11 @@ use crate::record::FieldPath;
 #[serde(deny_unknown_fields)]
 pub struct Pipeline {
     /// The pipeline's name, in logs and metrics.
+    #[schemars(length(min = 1))]
     pub name: String,
     /// Where state lives: a directory, or `none`. Dead letters go there by default.
     #[serde(default = "defaults::state")]
+    #[schemars(length(min = 1))]
     pub state: String,
     /// How long an epoch is open while input streams in: the upper bound of how long a change waits to be grouped.
     #[serde(default = "defaults::epoch")]
@@ -26,11 +28,13 @@ pub struct Pipeline {
     #[serde(default)]
     pub dead_letters: DeadLetters,
     /// Where records come from.
+    #[schemars(extend("minProperties" = 1))]
     pub sources: IndexMap<String, SourceSpec>,
     /// What is computed.
     #[serde(default)]
     pub operators: IndexMap<String, OperatorSpec>,
     /// Where results go.
+    #[schemars(extend("minProperties" = 1))]
     pub sinks: IndexMap<String, SinkSpec>,
 }
 
@@ -39,12 +43,14 @@ pub struct Pipeline {
 #[serde(deny_unknown_fields)]
 pub struct DeadLetters {
     /// An NDJSON file; by default `dead-letters.ndjson` in the state directory.
+    #[schemars(length(min = 1))]
     pub path: Option<String>,
 }
 
 /// A source of records. Exactly one of `file` and `memory` says which kind.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["file"] }, { "required": ["memory"] }]))]
 pub struct SourceSpec {
     /// Lines of JSON in files.
     pub file: Option<FileSource>,
@@ -69,6 +75,7 @@ pub struct SourceSpec {
 #[serde(deny_unknown_fields)]
 pub struct FileSource {
     /// Paths or globs, relative to the pipeline file; `.gz` and `.zst` are decompressed.
+    #[schemars(length(min = 1))]
     pub paths: Vec<String>,
     /// Goes on reading as files grow and new ones appear.
     #[serde(default)]
@@ -83,6 +90,7 @@ pub struct MemorySource {}
 /// An operator. Exactly one of the fields says which.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["fuse"] }, { "required": ["upsert"] }]))]
 pub struct OperatorSpec {
     /// Fuses annotations that overlap in time.
     pub fuse: Option<FuseSpec>,
@@ -131,6 +139,7 @@ pub struct FuseSpec {
     pub end: End,
     /// A document needs annotations of at least so many distinct types.
     #[serde(default = "defaults::min_modalities")]
+    #[schemars(range(min = 1))]
     pub min_modalities: u32,
     /// A document needs an annotation of each of these types.
     #[serde(default)]
@@ -139,6 +148,7 @@ pub struct FuseSpec {
     pub max_range: Option<Span>,
     /// Documents with more children are rejected.
     #[serde(default = "defaults::max_children")]
+    #[schemars(range(min = 1))]
     pub max_children: u32,
     /// Larger documents are rejected.
     #[serde(default = "defaults::max_document_bytes")]
@@ -186,6 +196,7 @@ pub enum End {
 /// A sink. Exactly one of `sqlite`, `tantivy`, `file` and `discard` says which kind.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["sqlite"] }, { "required": ["tantivy"] }, { "required": ["file"] }, { "required": ["discard"] }]))]
 pub struct SinkSpec {
     /// The collection to write: a source, an operator, `NODE.rejected` of a `fuse`, or `dead_letters`.
     pub from: String,
@@ -206,8 +217,10 @@ pub struct SinkSpec {
 #[serde(deny_unknown_fields)]
 pub struct SqliteSink {
     /// The file; created if missing.
+    #[schemars(length(min = 1))]
     pub path: String,
     /// The table; created if missing.
+    #[schemars(length(min = 1))]
     pub table: String,
     /// Further columns, each with the path of its value in the document.
     #[serde(default)]
@@ -219,6 +232,7 @@ pub struct SqliteSink {
 #[serde(deny_unknown_fields)]
 pub struct TantivySink {
     /// The directory of the index; created if missing.
+    #[schemars(length(min = 1))]
     pub path: String,
     /// The field of an annotation that holds its label.
     #[serde(default = "defaults::label")]
@@ -239,6 +253,7 @@ pub struct TantivySink {
 #[serde(deny_unknown_fields)]
 pub struct FileSink {
     /// The directory; created if missing.
+    #[schemars(length(min = 1))]
     pub path: String,
 }
 
@@ -254,11 +269,12 @@ pub struct DiscardSink {
 /// One value, or a list of them.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "OneOrMany{T}")]
 pub enum OneOrMany<T> {
     /// `x`
     One(T),
     /// `[x, y]`
-    Many(Vec<T>),
+    Many(#[schemars(length(min = 1))] Vec<T>),
 }
 
 impl<T> OneOrMany<T> {
@@ -269,6 +285,11 @@ impl<T> OneOrMany<T> {
             OneOrMany::Many(values) => values,
         }
     }
+}
+
+/// The width of a bucket that is not given.
+pub(super) fn default_bucket() -> Span {
+    defaults::bucket()
 }
 
 mod defaults {

@@ -191,7 +191,7 @@ impl Job {
             let failed = |source| RunError::Source { name: name.clone(), source };
             let source = if let Some(spec_file) = &spec.file {
                 let most_bytes = spec.max_record_bytes.0;
-                let source = file::FileSource::new(&spec_file.paths, &self.base, spec_file.follow, most_bytes);
+                let source = file::open(&spec_file.paths, &self.base, spec_file.follow, most_bytes);
                 Box::new(source.map_err(failed)?)
             } else {
                 self.memory.get(name).ok_or_else(|| RunError::NoMemory(name.clone()))?.source()

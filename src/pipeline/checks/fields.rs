@@ -1,0 +1,105 @@
+//! Fields that must fit each other: paths, keys, and the numbers of a fuse.
+
+use super::super::problem::Report;
+use super::super::tree::Entry;
+use super::super::units::Span;
+use super::{Group, Item, Outline, Settings, Text, duplicates};
+use crate::record::FieldPath;
+
+pub(super) fn check(outline: &Outline<'_>, report: &mut Report) {
+    for source in outline.group(Group::Source) {
+        keyed(&source.settings(), report);
+        without_key(source, report);
+    }
+    for operator in outline.group(Group::Operator) {
+        if let Some(upsert) = operator.kind("upsert") {
+            keyed(&upsert, report);
+        }
+        if let Some(fuse) = operator.kind("fuse") {
+            fuse_paths(&fuse, report);
+            fuse_numbers(&fuse, report);
+        }
+    }
+}
+
+/// The fields of whatever has a key.
+fn keyed(settings: &Settings<'_>, report: &mut Report) {
+    let keys = settings.texts("key");
+    for again in duplicates(&keys) {
+        again.problem(report, format!("{:?} is in the key already", again.text), None);
+    }
+    let paths = keys.into_iter().chain(settings.text("version")).chain(settings.text("delete"));
+    paths.for_each(|path| single_value(&path, report));
+    if let (Some(tombstones), None, true) =
+        (settings.text("tombstones"), settings.get("version"), settings.get("key").is_some())
+    {
+        let message =
+            "has no effect: without \"version\" the newest record is the last one, and no deletion is remembered";
+        tombstones.warning(report, message, None);
+    }
+}
+
+/// Settings that mean something only if there is a key.
+fn without_key(source: &Item<'_>, report: &mut Report) {
+    if source.is_keyed() {
+        return;
+    }
+    for field in ["version", "delete", "tombstones"] {
+        if let Some(Entry { at, .. }) = source.get(field) {
+            let path = super::super::join(&source.path(), field);
+            let message = format!("{path}: means nothing without a key");
+            let hint = format!("give {} a key, or say it in the upsert that reads it", source.path());
+            report.problem(*at, &path, message, Some(hint));
+        }
+    }
+}
+
+fn fuse_paths(fuse: &Settings<'_>, report: &mut Report) {
+    let range = fuse.get("range").map(|range| Settings { path: format!("{}.range", fuse.path), node: &range.value });
+    let ends = range.iter().flat_map(|range| ["start", "end"].map(|field| range.text(field))).flatten();
+    let single = ["by", "type"].into_iter().filter_map(|field| fuse.text(field)).chain(ends);
+    single.for_each(|path| single_value(&path, report));
+    for path in fuse.text("context").into_iter().chain(fuse.texts("fields")) {
+        top_level(&path, report);
+    }
+}
+
+fn single_value(path: &Text<'_>, report: &mut Report) {
+    if path.text.parse::<FieldPath>().is_ok_and(|parsed| parsed.fans_out()) {
+        path.problem(report, format!("one value is needed, and \"*\" in {:?} stands for several", path.text), None);
+    }
+}
+
+fn top_level(path: &Text<'_>, report: &mut Report) {
+    let Ok(parsed) = path.text.parse::<FieldPath>() else { return };
+    if parsed.segments().len() == 1 && !parsed.fans_out() {
+        return;
+    }
+    let hint = parsed.top_level().map(|_| {
+        let end = path.text[1..].find('/').map_or(path.text.len(), |slash| slash + 1);
+        format!("did you mean {:?}?", &path.text[..end])
+    });
+    path.problem(report, format!("a top-level field is needed, as \"/name\", not {:?}", path.text), hint);
+}
+
+fn fuse_numbers(fuse: &Settings<'_>, report: &mut Report) {
+    for again in duplicates(&fuse.texts("require")) {
+        again.problem(report, format!("{:?} is in the list already", again.text), None);
+    }
+    let bucket = fuse.text("bucket");
+    if fuse.text("emit").is_some_and(|emit| emit.text == "segments") {
+        if let Some(bucket) = bucket {
+            bucket.warning(report, "has no effect: \"emit: segments\" makes no buckets", None);
+        }
+        return;
+    }
+    let width = match &bucket {
+        Some(bucket) => bucket.text.parse::<Span>().ok(),
+        None => Some(super::super::model::default_bucket()),
+    };
+    let Some(max_range) = fuse.text("max_range") else { return };
+    let (Some(width), Ok(longest)) = (width, max_range.text.parse::<Span>()) else { return };
+    if longest < width {
+        max_range.problem(report, format!("must be at least one bucket ({width}), not {longest}"), None);
+    }
+}

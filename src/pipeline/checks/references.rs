@@ -1,0 +1,228 @@
+//! `from:` and `after:`: that they lead to something, to something that fits, and not round in circles.
+
+use super::super::problem::{Report, name_hint};
+use super::names::DEAD_LETTERS;
+use super::{Group, Item, Outline, Text, duplicates};
+
+pub(super) fn check(outline: &Outline<'_>, report: &mut Report) {
+    let cycles = operator_cycles(outline, report);
+    for operator in outline.group(Group::Operator) {
+        for reference in reads(operator) {
+            let closes = |cycle: &Vec<&str>| cycle.contains(&operator.name) && cycle.contains(&reference.text);
+            // Of a cycle only the cycle is reported.
+            if !cycles.iter().any(closes) {
+                operator_from(outline, operator, &reference, report);
+            }
+        }
+    }
+    for sink in outline.group(Group::Sink) {
+        if let Some(from) = sink.settings().text("from") {
+            sink_from(outline, sink, &from, report);
+        }
+        if let Some(after) = sink.settings().text("after") {
+            sink_after(outline, sink, &after, report);
+        }
+    }
+    after_cycles(outline, report);
+    unused(outline, report);
+}
+
+/// What an operator reads.
+fn reads<'t>(operator: &Item<'t>) -> Vec<Text<'t>> {
+    ["fuse", "upsert"].into_iter().filter_map(|kind| operator.kind(kind)).flat_map(|s| s.texts("from")).collect()
+}
+
+fn operator_from(outline: &Outline<'_>, operator: &Item<'_>, from: &Text<'_>, report: &mut Report) {
+    let fuse = operator.is("fuse");
+    let reader =
+        if fuse { "fuse reads a source with a key or an upsert" } else { "upsert reads sources without a key" };
+    let Some(target) = outline.find(from.text) else {
+        let fits = |item: &&Item<'_>| item.group == Group::Source || (fuse && item.is("upsert"));
+        let valid = outline.items.iter().filter(fits).map(|item| item.name);
+        let what = if fuse { "no source or operator" } else { "no source" };
+        return from.problem(report, format!("{what} is named {:?}", from.text), name_hint(from.text, valid));
+    };
+    let name = target.name;
+    match (target.group, fuse) {
+        (Group::Source, true) if !target.is_keyed() => {
+            let hint = format!("say which field identifies a row: {}.key", target.path());
+            from.problem(report, format!("{reader}, and the source {name:?} has no key"), Some(hint));
+        }
+        (Group::Source, false) if target.is_keyed() => {
+            let hint = format!("remove {}.key: the upsert has one", target.path());
+            from.problem(report, format!("{reader}, and the source {name:?} has a key"), Some(hint));
+        }
+        (Group::Source, _) => {}
+        (Group::Operator, true) if target.is("upsert") || !target.is("fuse") => {}
+        (Group::Operator, _) => {
+            let kind = if target.is("fuse") { "a fuse" } else { "an upsert" };
+            from.problem(report, format!("{reader}, and {name:?} is {kind}"), None);
+        }
+        (Group::Sink, _) => from.problem(report, format!("{reader}, and {name:?} is a sink"), None),
+    }
+}
+
+fn sink_from(outline: &Outline<'_>, sink: &Item<'_>, from: &Text<'_>, report: &mut Report) {
+    let target = outline.find(from.text);
+    match (target, from.text.split_once('.')) {
+        (Some(target), _) if target.group == Group::Sink => {
+            let message = format!("a sink writes a source or an operator, and {:?} is a sink", from.text);
+            let hint = format!("to write after it, say after: {}", from.text);
+            return from.problem(report, message, Some(hint));
+        }
+        (Some(_), _) => {}
+        (None, _) if from.text == DEAD_LETTERS => {}
+        (None, Some((node, part))) if outline.find(node).is_some_and(|node| node.group != Group::Sink) => {
+            let is_fuse = outline.find(node).is_some_and(|node| node.is("fuse"));
+            if part != "rejected" {
+                let hint = is_fuse.then(|| format!("did you mean \"{node}.rejected\"?"));
+                return from.problem(report, format!("{node:?} has no part {part:?}"), hint);
+            }
+            if !is_fuse {
+                return from.problem(report, format!("only a fuse rejects documents, and {node:?} is none"), None);
+            }
+        }
+        (None, _) => {
+            let valid = collections(outline);
+            let hint = name_hint(from.text, valid.iter().map(String::as_str));
+            return from.problem(report, format!("no source or operator is named {:?}", from.text), hint);
+        }
+    }
+    if sink.is("tantivy") && !target.is_some_and(|target| target.is("fuse")) {
+        let fuses = outline.items.iter().filter(|item| item.is("fuse")).map(|item| item.name);
+        let message = format!("a tantivy sink indexes the documents of a fuse, and {:?} is none", from.text);
+        from.problem(report, message, name_hint(from.text, fuses));
+    }
+}
+
+/// What a sink may read.
+fn collections(outline: &Outline<'_>) -> Vec<String> {
+    let readable = outline.items.iter().filter(|item| item.group != Group::Sink);
+    let names = readable.flat_map(|item| {
+        let rejected = item.is("fuse").then(|| format!("{}.rejected", item.name));
+        [Some(item.name.to_owned()), rejected].into_iter().flatten()
+    });
+    names.chain([DEAD_LETTERS.to_owned()]).collect()
+}
+
+fn sink_after(outline: &Outline<'_>, sink: &Item<'_>, after: &Text<'_>, report: &mut Report) {
+    let others = || outline.group(Group::Sink).map(|item| item.name).filter(|name| *name != sink.name);
+    if after.text == sink.name {
+        return after.problem(report, "a sink can not wait for itself", None);
+    }
+    if others().any(|name| name == after.text) {
+        return;
+    }
+    let message = match outline.find(after.text) {
+        Some(item) => format!("a sink waits for another sink, and {:?} is {}", after.text, item.group.one()),
+        None => format!("no sink is named {:?}", after.text),
+    };
+    let hint = name_hint(after.text, others());
+    after.problem(report, message, hint);
+}
+
+/// Reports operators that read each other; answers their names, cycle by cycle.
+fn operator_cycles<'t>(outline: &Outline<'t>, report: &mut Report) -> Vec<Vec<&'t str>> {
+    let operators: Vec<&Item<'t>> = outline.group(Group::Operator).collect();
+    let edges = |n: usize| reads(operators[n]).iter().filter_map(|r| position(&operators, r.text)).collect();
+    let cycles = cycles(operators.len(), edges);
+    for cycle in &cycles {
+        let names: Vec<&str> = cycle.iter().map(|n| operators[*n].name).collect();
+        let path = operators[cycle[0]].path();
+        let message = match names.as_slice() {
+            [name] => format!("{path}: {name:?} reads itself"),
+            _ => format!("{path}: a cycle: {}", circle(&names, "reads")),
+        };
+        report.problem(operators[cycle[0]].at, &path, message, None);
+    }
+    cycles.iter().map(|cycle| cycle.iter().map(|n| operators[*n].name).collect()).collect()
+}
+
+/// Reports sinks that wait for each other.
+fn after_cycles(outline: &Outline<'_>, report: &mut Report) {
+    let sinks: Vec<&Item<'_>> = outline.group(Group::Sink).collect();
+    let edges = |n: usize| {
+        let after = sinks[n].settings().text("after").and_then(|after| position(&sinks, after.text));
+        after.into_iter().filter(|other| *other != n).collect()
+    };
+    for cycle in cycles(sinks.len(), edges) {
+        let names: Vec<&str> = cycle.iter().map(|n| sinks[*n].name).collect();
+        let path = sinks[cycle[0]].path();
+        let message = format!("{path}: a cycle: {}", circle(&names, "waits for"));
+        let hint = "none of them would ever write: take one \"after\" out".to_owned();
+        report.problem(sinks[cycle[0]].at, &path, message, Some(hint));
+    }
+}
+
+/// `"a" reads "b" reads "a"`
+fn circle(names: &[&str], verb: &str) -> String {
+    let quoted: Vec<String> = names.iter().chain(&names[..1]).map(|name| format!("{name:?}")).collect();
+    quoted.join(&format!(" {verb} "))
+}
+
+fn position(items: &[&Item<'_>], name: &str) -> Option<usize> {
+    items.iter().position(|item| item.name == name)
+}
+
+/// The cycles of a graph of `nodes` nodes: one for each edge that closes one when going depth first.
+fn cycles(nodes: usize, edges: impl Fn(usize) -> Vec<usize>) -> Vec<Vec<usize>> {
+    let mut done = vec![false; nodes];
+    let mut found = Vec::new();
+    for start in 0..nodes {
+        if done[start] {
+            continue;
+        }
+        // The way from the start to here, each with the edges that are still to go.
+        let mut way = vec![(start, edges(start))];
+        while let Some((node, left)) = way.last_mut() {
+            let Some(next) = left.pop() else {
+                done[*node] = true;
+                way.pop();
+                continue;
+            };
+            if let Some(first) = way.iter().position(|(node, _)| *node == next) {
+                found.push(way[first..].iter().map(|(node, _)| *node).collect());
+            } else if !done[next] {
+                way.push((next, edges(next)));
+            }
+        }
+    }
+    found
+}
+
+/// Sources and operators that nothing reads, and sources that are read twice by one operator.
+fn unused(outline: &Outline<'_>, report: &mut Report) {
+    let mut read: Vec<&str> = Vec::new();
+    for item in &outline.items {
+        let references = match item.group {
+            Group::Source => continue,
+            Group::Operator => reads(item),
+            Group::Sink => item.settings().texts("from"),
+        };
+        for again in duplicates(&references) {
+            again.problem(report, format!("{:?} is in the list already", again.text), None);
+        }
+        read.extend(references.iter().map(|reference| reference.text));
+    }
+    let is_read =
+        |name: &str| read.iter().any(|r| *r == name || r.split_once('.').is_some_and(|(node, _)| node == name));
+    for item in outline.items.iter().filter(|item| item.group != Group::Sink && !is_read(item.name)) {
+        let message = format!("{}: nothing reads the {} {:?}", item.path(), item.group.name(), item.name);
+        report.warning(item.at, &item.path(), message, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cycle_is_found_once() {
+        let graph = |edges: &'static [(usize, usize)]| {
+            move |n: usize| edges.iter().filter(|(from, _)| *from == n).map(|(_, to)| *to).collect::<Vec<_>>()
+        };
+        assert_eq!(cycles(3, graph(&[(0, 1), (1, 2)])), Vec::<Vec<usize>>::new());
+        assert_eq!(cycles(4, graph(&[(0, 1), (1, 2), (2, 1), (3, 3)])), [vec![1, 2], vec![3]]);
+        assert_eq!(cycles(3, graph(&[(0, 1), (0, 2), (1, 2)])), Vec::<Vec<usize>>::new(), "a diamond is no cycle");
+    }
+}

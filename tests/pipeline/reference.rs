@@ -1,0 +1,155 @@
+//! The reference page is made from the schema, so that it can not say anything else than the program.
+
+use std::fmt::Write;
+
+use flowstone::pipeline::schema;
+use serde_json::{Map, Value};
+
+use super::{golden, repository};
+
+const MARK: &str = "<!-- From here on made from the schema: REWRITE=1 cargo test --test pipeline -->\n";
+
+/// The sections of the page: a title, and the definition that it shows.
+const SECTIONS: [(&str, &str); 13] = [
+    ("The pipeline", ""),
+    ("`dead_letters`", "DeadLetters"),
+    ("`sources.NAME`", "SourceSpec"),
+    ("`sources.NAME.file`", "FileSource"),
+    ("`sources.NAME.memory`", "MemorySource"),
+    ("`operators.NAME`", "OperatorSpec"),
+    ("`operators.NAME.fuse`", "FuseSpec"),
+    ("`operators.NAME.fuse.range`", "RangeSpec"),
+    ("`operators.NAME.upsert`", "UpsertSpec"),
+    ("`sinks.NAME`", "SinkSpec"),
+    ("`sinks.NAME.sqlite`", "SqliteSink"),
+    ("`sinks.NAME.tantivy`", "TantivySink"),
+    ("`sinks.NAME.file` and `sinks.NAME.discard`", "FileSink DiscardSink"),
+];
+
+struct Page<'s> {
+    definitions: &'s Map<String, Value>,
+    out: String,
+}
+
+impl Page<'_> {
+    fn section(&mut self, title: &str, schema: &Value) {
+        let description = schema["description"].as_str().unwrap();
+        writeln!(self.out, "\n## {title}\n\n{description}").unwrap();
+        self.fields(schema);
+    }
+
+    fn fields(&mut self, schema: &Value) {
+        let Some(fields) = schema.get("properties").and_then(Value::as_object) else {
+            return self.out.push_str("\nNo fields.\n");
+        };
+        self.out.push_str("\n| field | type | default | meaning |\n|---|---|---|---|\n");
+        let required = schema.get("required").and_then(Value::as_array);
+        for (name, field) in fields {
+            let default = match (field.get("default"), required.is_some_and(|r| r.iter().any(|r| r == name))) {
+                (_, true) => "**required**".to_owned(),
+                (Some(Value::String(text)), _) => format!("`{text}`"),
+                (Some(Value::Object(fields)), _) if fields.is_empty() => String::new(),
+                (Some(Value::Array(items)), _) if items.is_empty() => String::new(),
+                (Some(other), _) => format!("`{other}`"),
+                (None, _) => String::new(),
+            };
+            let meaning = self.meaning(field);
+            writeln!(self.out, "| `{name}` | {} | {default} | {meaning} |", self.kind(field)).unwrap();
+        }
+    }
+
+    fn resolve<'a>(&'a self, schema: &'a Value) -> (&'a Value, &'a str) {
+        match schema.get("$ref").and_then(Value::as_str) {
+            Some(reference) => {
+                let name = reference.trim_start_matches("#/$defs/");
+                (&self.definitions[name], name)
+            }
+            None => (schema, ""),
+        }
+    }
+
+    fn kind(&self, schema: &Value) -> String {
+        let (schema, name) = self.resolve(schema);
+        match name {
+            "Span" => return "[duration](#durations-and-sizes)".to_owned(),
+            "ByteSize" => return "[size](#durations-and-sizes)".to_owned(),
+            "FieldPath" => return "[field path](#field-paths)".to_owned(),
+            _ => {}
+        }
+        let list = |schemas: &Value| schemas.as_array().map(|s| s.iter().map(|s| self.kind(s)).collect::<Vec<_>>());
+        if let Some(choices) = schema.get("anyOf").and_then(list) {
+            return choices.join(", or ");
+        }
+        match schema.get("type").and_then(Value::as_str) {
+            Some("array") => format!("list of {}", self.kind(&schema["items"])),
+            Some("object") => match schema.get("additionalProperties").filter(|a| a.is_object()) {
+                Some(values) if self.kind(values).contains("path") => format!("name: {}", self.kind(values)),
+                Some(_) => "name: mapping".to_owned(),
+                None => "mapping".to_owned(),
+            },
+            Some(name) => name.to_owned(),
+            None => {
+                let names = schema["oneOf"].as_array().unwrap().iter().filter_map(|c| c["const"].as_str());
+                names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+
+    fn meaning(&self, field: &Value) -> String {
+        let mut text = field["description"].as_str().unwrap().replace('|', "\\|").replace('\n', " ");
+        let choices = self.resolve(field).0.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+        for choice in choices.filter(|choice| choice.get("const").is_some()) {
+            let description = choice["description"].as_str().unwrap().trim_end_matches('.');
+            write!(text, " `{}`: {}.", choice["const"].as_str().unwrap(), description).unwrap();
+        }
+        if let Some(least) = field.get("minimum") {
+            write!(text, " At least {least}.").unwrap();
+        }
+        text
+    }
+}
+
+fn generated(schema: &Value) -> String {
+    let definitions = schema["$defs"].as_object().unwrap();
+    let mut page = Page { definitions, out: String::new() };
+    for (title, names) in SECTIONS {
+        match names.split_once(' ') {
+            None if names.is_empty() => page.section(title, schema),
+            None => page.section(title, &definitions[names]),
+            Some((first, second)) => {
+                page.section(title, &definitions[first]);
+                let description = definitions[second]["description"].as_str().unwrap();
+                writeln!(page.out, "\n{description}").unwrap();
+                page.fields(&definitions[second]);
+            }
+        }
+    }
+    page.out
+}
+
+#[test]
+fn the_reference_page_says_what_the_schema_says() {
+    let path = repository("docs/pipeline.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (written, _) = page.split_once(MARK).expect("the page has the mark below which it is made");
+    let whole = format!("{written}{MARK}{}", generated(&schema()));
+    golden(&path, &whole).unwrap_or_else(|difference| panic!("{difference}"));
+}
+
+#[test]
+fn every_mapping_of_the_schema_has_its_section() {
+    let schema = schema();
+    for (name, definition) in schema["$defs"].as_object().unwrap() {
+        let shown = SECTIONS.iter().any(|(_, names)| names.split(' ').any(|shown| shown == name));
+        assert_eq!(shown, definition.get("type").is_some_and(|kind| kind == "object"), "{name}");
+    }
+}
+
+/// The example on the page is a file that is read.
+#[test]
+fn the_example_on_the_page_is_valid() {
+    let page = std::fs::read_to_string(repository("docs/pipeline.md")).unwrap();
+    let example = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let loaded = flowstone::pipeline::parse(example, std::path::Path::new("."), &|_| None).unwrap();
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+}

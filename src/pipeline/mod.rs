@@ -9,7 +9,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use problem::Report;
+use problem::{Place, Report};
 
 mod checks;
 pub mod compile;
@@ -24,7 +24,7 @@ mod variables;
 
 pub use draw::{Format, draw};
 pub use model::*;
-pub use problem::{Place, Problem, Problems};
+pub use problem::{Problem, Problems};
 pub use schema::schema;
 
 /// A pipeline that was read and found valid.

@@ -75,7 +75,7 @@ pub struct SourceSpec {
 #[serde(deny_unknown_fields)]
 pub struct FileSource {
     /// Paths or globs, relative to the pipeline file; `.gz` and `.zst` are decompressed.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), inner(length(min = 1)))]
     pub paths: Vec<String>,
     /// Goes on reading as files grow and new ones appear.
     #[serde(default)]

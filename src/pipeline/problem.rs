@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// A position in a text, counted from 1; columns are counted in characters. Line 0 stands for the file as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub(super) struct Place {
     /// The line.
     pub line: usize,
     /// The column.
@@ -109,7 +109,8 @@ impl Report {
             return Ok(self.warnings);
         }
         self.problems.sort_by(order);
-        self.problems.dedup();
+        // What a later step says of the same value only follows from what an earlier one said.
+        self.problems.dedup_by(|b, a| (a.line, a.column, &a.path) == (b.line, b.column, &b.path));
         Err(Problems(self.problems))
     }
 }
@@ -124,6 +125,7 @@ pub(super) fn name_hint<'a>(name: &str, valid: impl IntoIterator<Item = &'a str>
     match nearest(name, &valid) {
         Some(near) => Some(format!("did you mean {near:?}?")),
         None if valid.is_empty() => None,
+        None if valid.len() == 1 => Some(format!("expected {}", valid[0])),
         None => Some(format!("expected one of {}", valid.join(", "))),
     }
 }

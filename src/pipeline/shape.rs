@@ -36,12 +36,13 @@ impl<'a> Checker<'a> {
         if matches!(&node.content, Content::Scalar(scalar) if scalar.unknown) {
             return Value::Null;
         }
-        let (schema, name) = resolve(schema, self.definitions);
+        let asked = schema;
+        let (schema, name) = resolve(asked, self.definitions);
         if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
             let fitting = choices.iter().find(|choice| self.fits(node, choice));
             return match fitting {
                 Some(choice) => self.value(node, choice, here),
-                None => self.wrong(node, schema, here),
+                None => self.wrong(node, asked, here),
             };
         }
         match (type_of(schema), &node.content) {
@@ -55,10 +56,10 @@ impl<'a> Checker<'a> {
             }
             ("integer", Content::Scalar(scalar)) => match scalar.integer() {
                 Some(number) => self.integer(number, schema, here),
-                None => self.wrong(node, schema, here),
+                None => self.wrong(node, asked, here),
             },
             ("boolean", Content::Scalar(scalar)) if scalar.bool().is_some() => scalar.bool().into(),
-            _ => self.wrong(node, schema, here),
+            _ => self.wrong(node, asked, here),
         }
     }
 
@@ -121,22 +122,20 @@ impl<'a> Checker<'a> {
     }
 
     fn mapping(&mut self, node: &Node, schema: &'a Value, here: Here<'_>) -> Value {
-        let empty = Map::new();
-        let fields = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+        let fields = schema.get("properties").and_then(Value::as_object);
         let any = schema.get("additionalProperties").filter(|any| any.is_object());
         let mut values = Map::new();
         let mut unknown = Vec::new();
         for entry in node.entries() {
             let path = super::join(here.path, &entry.key);
             let at = if entry.value.is_null() { entry.at } else { entry.value.at };
-            // The fields of a schema live as long as the schema: `fields` may be the local empty map, `any` is not.
-            match schema.get("properties").and_then(|f| f.get(&entry.key)).or(any) {
+            match fields.and_then(|fields| fields.get(&entry.key)).or(any) {
                 Some(field) => {
                     let value = self.value(&entry.value, field, Here { at, path: &path });
                     values.insert(entry.key.clone(), value);
                 }
                 None => {
-                    let hint = self.unknown_hint(&entry.key, node, fields);
+                    let hint = fields.and_then(|fields| self.unknown_hint(&entry.key, node, fields));
                     let message = format!("unknown field {:?} in {}", entry.key, place_name(here.path));
                     self.report.problem(entry.at, &path, message, hint);
                     unknown.push(entry.key.as_str());
@@ -154,6 +153,9 @@ impl<'a> Checker<'a> {
 
     /// What to say of an unknown field: a near name, or the part of the mapping that it belongs in, or all names.
     fn unknown_hint(&self, key: &str, node: &Node, fields: &Map<String, Value>) -> Option<String> {
+        if key == "<<" {
+            return Some("merge keys are not part of YAML 1.2: write the fields out".to_owned());
+        }
         let names: Vec<&str> = fields.keys().map(String::as_str).collect();
         let home = node.entries().iter().find(|entry| {
             let field = fields.get(&entry.key).map(|field| resolve(field, self.definitions).0);
@@ -171,7 +173,8 @@ impl<'a> Checker<'a> {
         for name in required.filter_map(Value::as_str).filter(|name| !values.contains_key(*name)) {
             if !unknown.iter().any(|key| nearest(key, &[name]).is_some()) {
                 let message = format!("missing field {name:?} in {}", place_name(here.path));
-                self.report.problem(here.at, here.path, message, self.meaning(schema, name));
+                let path = super::join(here.path, name);
+                self.report.problem(here.at, &path, message, self.meaning(schema, name));
             }
         }
     }
@@ -213,8 +216,9 @@ impl<'a> Checker<'a> {
 
     /// A value of the wrong type.
     fn wrong(&mut self, node: &Node, schema: &'a Value, here: Here<'_>) -> Value {
+        let (resolved, _) = resolve(schema, self.definitions);
         let spoken = node.text().filter(|text| ["yes", "no", "on", "off"].contains(text));
-        let hint = match (type_of(schema), spoken) {
+        let hint = match (type_of(resolved), spoken) {
             ("boolean", Some(text)) => Some(format!("write {}", matches!(text, "yes" | "on"))),
             _ => None,
         };

@@ -71,7 +71,7 @@ fn parse(text: &str, units: &[(&str, u64)], what: &str) -> Result<u64, String> {
 }
 
 fn print(value: u64, units: &[(&str, u64)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let fitting = units.iter().filter(|u| value % u.1 == 0).max_by_key(|u| u.1).copied();
+    let fitting = units.iter().filter(|u| value.is_multiple_of(u.1)).max_by_key(|u| u.1).copied();
     let (unit, scale) = fitting.unwrap_or(units[0]);
     write!(f, "{}{unit}", value / scale)
 }

@@ -45,5 +45,6 @@ fn is_name(name: &str) -> bool {
 /// The name with what is not allowed in it replaced, if that makes a name.
 fn repaired(name: &str) -> Option<String> {
     let replaced = name.trim().replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
-    is_name(&replaced).then_some(replaced)
+    let sensible = is_name(&replaced) && replaced.contains(|c: char| c.is_ascii_alphanumeric());
+    sensible.then_some(replaced)
 }

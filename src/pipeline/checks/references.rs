@@ -37,6 +37,10 @@ fn operator_from(outline: &Outline<'_>, operator: &Item<'_>, from: &Text<'_>, re
     let reader =
         if fuse { "fuse reads a source with a key or an upsert" } else { "upsert reads sources without a key" };
     let Some(target) = outline.find(from.text) else {
+        let node = from.text.split_once('.').and_then(|(node, _)| outline.find(node));
+        if node.is_some_and(|node| node.is("fuse")) || from.text == DEAD_LETTERS {
+            return from.problem(report, format!("{reader}; only sinks read {:?}", from.text), None);
+        }
         let fits = |item: &&Item<'_>| item.group == Group::Source || (fuse && item.is("upsert"));
         let valid = outline.items.iter().filter(fits).map(|item| item.name);
         let what = if fuse { "no source or operator" } else { "no source" };
@@ -124,7 +128,12 @@ fn sink_after(outline: &Outline<'_>, sink: &Item<'_>, after: &Text<'_>, report: 
 /// Reports operators that read each other; answers their names, cycle by cycle.
 fn operator_cycles<'t>(outline: &Outline<'t>, report: &mut Report) -> Vec<Vec<&'t str>> {
     let operators: Vec<&Item<'t>> = outline.group(Group::Operator).collect();
-    let edges = |n: usize| reads(operators[n]).iter().filter_map(|r| position(&operators, r.text)).collect();
+    // A name that a source has as well is the source's: that it is there twice is reported elsewhere.
+    let is_operator = |name: &str| outline.find(name).is_some_and(|item| item.group == Group::Operator);
+    let edges = |n: usize| {
+        let names = reads(operators[n]).into_iter().map(|r| r.text).filter(|name| is_operator(name));
+        names.filter_map(|name| position(&operators, name)).collect()
+    };
     let cycles = cycles(operators.len(), edges);
     for cycle in &cycles {
         let names: Vec<&str> = cycle.iter().map(|n| operators[*n].name).collect();

@@ -96,12 +96,12 @@ fn collisions(pipeline: &Settings<'_>, outline: &Outline<'_>, report: &mut Repor
         if let Some(letters) = letters.filter(|_| targets.iter().any(|target| target.path == path)) {
             letters.problem(report, "a file is needed, and this is the state directory", None);
         }
-        targets.push(Target { path, table: None, what: "the dead letters".to_owned() });
+        targets.push(Target { path, table: None, what: "the file of the dead letters".to_owned() });
     }
     for sink in outline.group(Group::Sink) {
         let kinds = ["sqlite", "tantivy", "file"].into_iter();
         for settings in kinds.filter_map(|kind| sink.kind(kind)) {
-            let Some(path) = settings.text("path") else { continue };
+            let Some(path) = settings.text("path").filter(|path| !path.text.is_empty()) else { continue };
             let table = settings.text("table").map(|table| table.text.to_lowercase());
             let here = Target { path: lexical(path.text), table, what: format!("the sink {:?}", sink.name) };
             if let Some(other) = targets.iter().find(|other| collide(other, &here)) {

@@ -46,7 +46,7 @@ pub fn main(args: &JobArgs, mode: Mode, json: bool) -> Result<(), Failure> {
         Outcome::NotDrained => eprintln!("stopped before {}: the next run completes it", summary::pending(&metrics)),
     }
     let summary = summary::Summary::new(&name, outcome, started.elapsed(), workers, &metrics, &dead_letters);
-    output::print(&if json { summary.json() } else { summary.text() })
+    output::print(&format!("{}\n", if json { summary.json() } else { summary.text() }))
 }
 
 fn cores() -> usize {

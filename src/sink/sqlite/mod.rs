@@ -1,1 +1,264 @@
-//! sqlite
+//! A table of an SQLite file: a row a key, exactly what the collection holds as of the sink's upper.
+//!
+//! | column | holds |
+//! |---|---|
+//! | `key` | the row key, a compact JSON array: `["a7",4000000000]` |
+//! | `document` | the document, JSON text |
+//! | `epoch` | the newest epoch that touched the key |
+//! | those of `columns:` | values of the document, see [`columns`] |
+//!
+//! One transaction an epoch: the rows, the sweep of a fill, and the new upper in `flowstone_meta` become visible together, so
+//! that readers see whole epochs only, and a crash leaves the store at an upper that it knows itself. The file is in WAL mode:
+//! readers do not block the writer, nor it them. `synchronous=FULL`, because in WAL mode anything less may lose an epoch that
+//! was reported durable when the power fails; it costs one sync an epoch.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags};
+
+use self::error::{explain, is_busy};
+use self::schema::{META, State, Statements, Unfit};
+use super::{Change, Opened, SinkError, Sweep, Writer};
+use crate::pipeline::SqliteSink;
+use crate::record::{FieldPath, Row};
+
+mod columns;
+mod error;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+/// How long another program may hold the file's lock before that is an error.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// SQLite itself waits so long for a lock; between two such waits the log says what is going on.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// The page cache. A fill touches the index of the keys all over; what does not fit is written more than once.
+const CACHE_KIB: i64 = 64 << 10;
+
+/// Opens the table that `spec` describes in the file at `path`; makes what is missing. `name` is the sink's.
+///
+/// # Errors
+/// [`SinkError::Mismatch`] if a table of that name exists and has other columns; [`SinkError::Store`] if the file can not be
+/// opened or written.
+pub fn open(name: &str, path: &Path, spec: &SqliteSink) -> Result<Opened, SinkError> {
+    let (writer, above) = SqliteWriter::open(name, path, spec, PATIENCE)?;
+    Ok(Opened { writer: Box::new(writer), above })
+}
+
+struct SqliteWriter {
+    /// The sink and the store, for errors.
+    object: String,
+    table: String,
+    statements: Statements,
+    columns: Vec<FieldPath>,
+    connection: Connection,
+    patience: Duration,
+    store_id: String,
+    /// All epochs below are committed.
+    upper: u64,
+    /// The epoch whose transaction is open.
+    writing: Option<u64>,
+    /// Whether the table may hold rows of earlier epochs than the one that is written.
+    has_older: bool,
+    key: Vec<u8>,
+    document: Vec<u8>,
+    scratch: String,
+}
+
+impl SqliteWriter {
+    fn open(name: &str, path: &Path, spec: &SqliteSink, patience: Duration) -> Result<(Self, u64), SinkError> {
+        let object = format!("sqlite sink {name:?} (table {:?} of {path:?})", spec.table);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(|e| SinkError::store("make the directory of", &object, e))?;
+        }
+        let failed = |error| explain("open", &object, error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        connection.busy_timeout(BUSY.min(patience)).map_err(failed)?;
+        let State { store_id, upper, newest } = patiently(&object, patience, || configure(&connection))
+            .and_then(|()| patiently(&object, patience, || connection.execute_batch("BEGIN IMMEDIATE")))
+            .map_err(Unfit::Sqlite)
+            .and_then(|()| schema::prepare(&connection, spec))
+            .and_then(|state| Ok(connection.execute_batch("COMMIT").map(|()| state)?))
+            .map_err(|unfit| match unfit {
+                Unfit::Sqlite(error) => failed(error),
+                Unfit::Mismatch(difference) => SinkError::Mismatch { object: object.clone(), difference },
+            })?;
+        let writer = SqliteWriter {
+            object,
+            table: spec.table.clone(),
+            statements: Statements::new(spec),
+            columns: spec.columns.values().cloned().collect(),
+            connection,
+            patience,
+            store_id,
+            upper,
+            writing: None,
+            has_older: newest.is_some(),
+            key: Vec::new(),
+            document: Vec::new(),
+            scratch: String::new(),
+        };
+        Ok((writer, newest.map_or(0, |epoch| epoch.saturating_add(1)).max(upper)))
+    }
+
+    fn failed(&self, action: &'static str) -> impl Fn(rusqlite::Error) -> SinkError {
+        move |error| explain(action, &self.object, error)
+    }
+
+    /// Opens the epoch's transaction, unless it is open.
+    fn begin(&mut self, epoch: u64) -> Result<(), SinkError> {
+        if let Some(writing) = self.writing {
+            assert_eq!(writing, epoch, "an epoch is closed before the next one is written");
+            return Ok(());
+        }
+        assert!(epoch >= self.upper, "epochs grow: {epoch} is below the upper {}", self.upper);
+        patiently(&self.object, self.patience, || self.connection.execute_batch("BEGIN IMMEDIATE"))
+            .map_err(self.failed("write to"))?;
+        self.writing = Some(epoch);
+        let registered = schema::registered(&self.connection, &self.table).map_err(self.failed("read"))?;
+        if registered.as_ref().is_none_or(|(id, upper)| (id, upper) != (&self.store_id, &self.upper)) {
+            let difference = match registered {
+                Some((id, upper)) if id == self.store_id => {
+                    format!("it was written up to epoch {upper}, by this run up to {}; stop the other run", self.upper)
+                }
+                _ => format!("its entry in {META} was replaced or removed while this run wrote it; start again"),
+            };
+            return Err(SinkError::Mismatch { object: self.object.clone(), difference });
+        }
+        Ok(())
+    }
+
+    /// The number as SQLite has it.
+    fn stored(&self, epoch: u64) -> Result<i64, SinkError> {
+        i64::try_from(epoch).map_err(|_| SinkError::Mismatch {
+            object: self.object.clone(),
+            difference: format!("it holds an epoch next to {epoch}, which no run can have written; drop the table"),
+        })
+    }
+
+    fn apply(&mut self, epoch: i64, changes: &mut Vec<Change>) -> Result<(), SinkError> {
+        let SqliteWriter { statements, columns, connection, key, document, scratch, object, .. } = self;
+        let failed = |error| explain("write to", object, error);
+        let mut upsert = connection.prepare_cached(&statements.upsert).map_err(failed)?;
+        let mut delete = connection.prepare_cached(&statements.delete).map_err(failed)?;
+        for change in changes.drain(..) {
+            key.clear();
+            change.row().write_key(key);
+            let key = text(key, "key", object)?;
+            match &change {
+                Change::Delete(_) => delete.execute([key]).map_err(failed)?,
+                Change::Upsert(row) => {
+                    let document = rendered(row, document, object)?;
+                    let mut bind = |n, value: &dyn rusqlite::ToSql| upsert.raw_bind_parameter(n, value).map_err(failed);
+                    bind(1, &key)?;
+                    bind(2, &document)?;
+                    bind(3, &epoch)?;
+                    for (n, path) in columns.iter().enumerate() {
+                        bind(n + 4, &columns::cell(document, path, scratch))?;
+                    }
+                    upsert.raw_execute().map_err(failed)?
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// Ends the epoch's transaction.
+    fn commit(&mut self, epoch: i64, sweep: bool) -> rusqlite::Result<()> {
+        if sweep {
+            self.connection.prepare_cached(&self.statements.sweep)?.execute([epoch])?;
+        }
+        let advance = "UPDATE flowstone_meta SET upper = ?2 WHERE table_name = ?1";
+        self.connection.prepare_cached(advance)?.execute((&self.table, epoch + 1))?;
+        self.connection.execute_batch("COMMIT")
+    }
+}
+
+impl Writer for SqliteWriter {
+    fn write(&mut self, epoch: u64, changes: &mut Vec<Change>) -> Result<(), SinkError> {
+        let stored = self.stored(epoch)?;
+        self.begin(epoch)?;
+        self.apply(stored, changes)
+    }
+
+    fn close(&mut self, epoch: u64, sweep: Sweep) -> Result<(), SinkError> {
+        // One more than the epoch is stored, as the upper.
+        let stored = self.stored(epoch + 1)? - 1;
+        self.begin(epoch)?;
+        // A first fill has nothing to sweep, and need not look for it.
+        let sweep = sweep == Sweep::Older && self.has_older;
+        self.commit(stored, sweep).map_err(self.failed("commit to"))?;
+        self.writing = None;
+        self.has_older = true;
+        self.upper = epoch + 1;
+        Ok(())
+    }
+
+    fn durable_upper(&self) -> u64 {
+        self.upper
+    }
+
+    /// Leaves one file, without a log beside it, unless a reader still needs that.
+    fn finish(&mut self) -> Result<(), SinkError> {
+        if self.writing.take().is_some() {
+            self.connection.execute_batch("ROLLBACK").map_err(self.failed("roll back"))?;
+        }
+        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get::<_, i64>(0));
+        match checkpoint {
+            Ok(0) => {}
+            Ok(_) => tracing::debug!("a reader keeps the log of {} in use", self.object),
+            Err(error) if is_busy(&error) => tracing::debug!("a reader keeps the log of {} in use", self.object),
+            Err(error) => return Err(explain("checkpoint", &self.object, error)),
+        }
+        Ok(())
+    }
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // After a fill the log would stay as large as the fill.
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
+    if !mode.eq_ignore_ascii_case("wal") {
+        // Some file systems can not share memory. Then commits are as atomic, and readers and writer wait for each other.
+        tracing::warn!("{:?} can not use a write-ahead log; its readers will have to wait", connection.path());
+    }
+    Ok(())
+}
+
+/// Repeats what fails because of another connection's lock.
+fn patiently<T>(
+    object: &str,
+    patience: Duration,
+    mut attempt: impl FnMut() -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let start = Instant::now();
+    loop {
+        match attempt() {
+            Err(error) if is_busy(&error) && start.elapsed() < patience => {
+                tracing::warn!("another program holds the lock of {object}; waiting for it");
+                // SQLite does not always wait itself.
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
+}
+
+fn rendered<'a>(row: &Row, document: &'a mut Vec<u8>, object: &str) -> Result<&'a str, SinkError> {
+    document.clear();
+    row.write_document(document);
+    text(document, "document", object)
+}
+
+fn text<'a>(bytes: &'a [u8], what: &str, object: &str) -> Result<&'a str, SinkError> {
+    std::str::from_utf8(bytes).map_err(|e| {
+        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]);
+        SinkError::store("write to", object, format!("the {what} that starts with {shown:?} is not UTF-8: {e}"))
+    })
+}

@@ -1,0 +1,167 @@
+//! One NDJSON file of documents alone: what dead letters are written to.
+//!
+//! A fill replaces the file at once by one with its documents, or removes it if it has none: a file that is there has
+//! something to say. Later epochs are appended. The file is a log for people: a change of a document is a further line, and
+//! the deletion of one leaves its line.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::draft::{self, Draft, directory_of, sync_directory_of};
+use super::error::explain;
+use super::render_document;
+use crate::sink::{Change, Opened, SinkError, Sweep, Writer};
+
+/// The end of the file is looked for its last line break in pieces of this size.
+const PIECE_BYTES: u64 = 64 << 10;
+
+/// Opens the file at `path`, which need not exist; makes its directory if that is missing.
+///
+/// # Errors
+/// If the directory can not be made or written, or if something else than a file is there.
+pub fn open_documents(path: &Path) -> Result<Opened, SinkError> {
+    // The file holds no epochs: any epoch is above them.
+    Ok(Opened { writer: Box::new(DocumentsWriter::open(path)?), above: 0 })
+}
+
+pub(super) struct DocumentsWriter {
+    /// The file, for errors.
+    object: String,
+    path: PathBuf,
+    /// Its name, which the drafts' names begin with.
+    stem: String,
+    /// The documents of the epoch that is being written.
+    draft: Option<Draft>,
+    upper: u64,
+    line: Vec<u8>,
+}
+
+impl DocumentsWriter {
+    pub(super) fn open(path: &Path) -> Result<Self, SinkError> {
+        let object = format!("file {path:?}");
+        let failed = |error| explain("open", &object, error);
+        fs::create_dir_all(directory_of(path)).map_err(failed)?;
+        let path = target(path).map_err(failed)?;
+        let stem = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        draft::remove_leftovers(directory_of(&path), &stem).map_err(failed)?;
+        cut_unfinished_line(&path).map_err(failed)?;
+        // Made at once, so that a directory that can not be written is noticed now.
+        let draft = Some(Draft::create(directory_of(&path), &stem).map_err(failed)?);
+        Ok(DocumentsWriter { object, path, stem, draft, upper: 0, line: Vec::new() })
+    }
+
+    fn draft(&mut self) -> io::Result<&mut Draft> {
+        if self.draft.is_none() {
+            self.draft = Some(Draft::create(directory_of(&self.path), &self.stem)?);
+        }
+        Ok(self.draft.as_mut().expect("made above"))
+    }
+
+    fn append(&mut self, changes: &mut Vec<Change>) -> io::Result<()> {
+        let mut line = std::mem::take(&mut self.line);
+        let draft = self.draft()?;
+        for change in changes.drain(..) {
+            if let Change::Upsert(row) = &change {
+                line.clear();
+                render_document(row, &mut line);
+                line.push(b'\n');
+                draft.append(&line)?;
+            }
+        }
+        self.line = line;
+        Ok(())
+    }
+
+    fn commit(&mut self, sweep: Sweep) -> io::Result<()> {
+        let draft = self.draft.take().filter(|draft| draft.bytes() > 0);
+        match (draft, sweep) {
+            (Some(draft), Sweep::Older) => draft.publish(&self.path),
+            (Some(mut draft), Sweep::Keep) => append_draft(&mut draft, &self.path),
+            (None, Sweep::Older) => match fs::remove_file(&self.path) {
+                Ok(()) => sync_directory_of(&self.path),
+                Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+                Err(e) => Err(e),
+            },
+            (None, Sweep::Keep) => Ok(()),
+        }
+    }
+}
+
+impl Writer for DocumentsWriter {
+    fn write(&mut self, epoch: u64, changes: &mut Vec<Change>) -> Result<(), SinkError> {
+        assert!(epoch >= self.upper, "epochs grow: {epoch} is below {}", self.upper);
+        self.append(changes).map_err(|e| explain("write to", &self.object, e))
+    }
+
+    fn close(&mut self, epoch: u64, sweep: Sweep) -> Result<(), SinkError> {
+        self.commit(sweep).map_err(|e| explain("write to", &self.object, e))?;
+        self.upper = epoch + 1;
+        Ok(())
+    }
+
+    fn durable_upper(&self) -> u64 {
+        self.upper
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        // Of an unfinished epoch nothing is shown.
+        self.draft = None;
+        Ok(())
+    }
+}
+
+/// Where the file is: a link is followed, so that it is not replaced itself, and nothing else than a file is.
+fn target(path: &Path) -> io::Result<PathBuf> {
+    let path = match fs::canonicalize(path) {
+        Ok(path) => path,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(path.to_owned()),
+        Err(e) => return Err(e),
+    };
+    if fs::metadata(&path)?.is_file() { Ok(path) } else { Err(io::Error::other("it is no regular file")) }
+}
+
+/// Adds the draft's lines to the end of the file: all of them, or none.
+fn append_draft(draft: &mut Draft, path: &Path) -> io::Result<()> {
+    let is_new = !path.exists();
+    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+    let before = file.metadata()?.len();
+    if let Err(error) = draft.copy(0, &mut file).and_then(|()| file.sync_all()) {
+        // What stays if this fails too is cut by the next start.
+        drop(file.set_len(before));
+        return Err(error);
+    }
+    if is_new { sync_directory_of(path) } else { Ok(()) }
+}
+
+/// A crash in the middle of an append leaves a part of a line, of an epoch that was not closed.
+fn cut_unfinished_line(path: &Path) -> io::Result<()> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    let bytes = file.metadata()?.len();
+    let whole_bytes = end_of_last_line(&mut file, bytes)?;
+    if whole_bytes < bytes {
+        tracing::warn!("{path:?} ended in an unfinished line of {} bytes, which was cut", bytes - whole_bytes);
+        file.set_len(whole_bytes)?;
+    }
+    Ok(())
+}
+
+/// The position after the last line break before `end`; 0 if there is none.
+fn end_of_last_line(file: &mut File, mut end: u64) -> io::Result<u64> {
+    let mut piece = Vec::new();
+    while end > 0 {
+        let start = end.saturating_sub(PIECE_BYTES);
+        piece.clear();
+        file.seek(SeekFrom::Start(start))?;
+        file.take(end - start).read_to_end(&mut piece)?;
+        if let Some(found) = memchr::memrchr(b'\n', &piece) {
+            return Ok(start + found as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}

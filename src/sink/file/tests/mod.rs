@@ -1,0 +1,63 @@
+//! The rules of both file sinks, on real directories.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::record::{Body, DeadLetter, Key, Position, Record, Scalar};
+
+mod documents;
+mod ranges;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn row(key: &str, document: &str) -> Row {
+    let key = Key::One(Scalar::from(key));
+    Row::Record(Arc::new(Record {
+        route: key.route(),
+        key,
+        version: None,
+        position: Position { source: 0, partition: 0, offset: 0 },
+        body: Some(Body { payload: document.as_bytes().into(), facets: Box::new([]) }),
+    }))
+}
+
+fn upsert(key: &str, document: &str) -> Change {
+    Change::Upsert(row(key, document))
+}
+
+fn delete(key: &str) -> Change {
+    Change::Delete(row(key, "{}"))
+}
+
+fn epoch(writer: &mut dyn Writer, epoch: u64, changes: &[Change], sweep: Sweep) {
+    writer.write(epoch, &mut changes.to_vec()).unwrap();
+    writer.close(epoch, sweep).unwrap();
+}
+
+/// The names in a directory, in order; drafts as `DRAFT`.
+fn names(directory: &Path) -> Vec<String> {
+    let name = |e: io::Result<fs::DirEntry>| e.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<String> = fs::read_dir(directory).unwrap().map(name).collect();
+    for name in &mut names {
+        if name.ends_with(".tmp") {
+            *name = "DRAFT".to_owned();
+        }
+    }
+    names.sort();
+    names
+}
+
+#[test]
+fn errors_of_the_system_say_who_must_act() {
+    for (code, expected) in [(28, "no space is left"), (122, "quota"), (30, "read-only"), (13, "permissions")] {
+        let error = explain("write to", "file sink \"x\"", io::Error::from_raw_os_error(code));
+        assert_eq!(error.to_string(), "could not write to file sink \"x\"");
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains(expected), "{code}: {cause}");
+    }
+}

@@ -1,0 +1,194 @@
+//! Stores that can not be opened or written: the error says which, and who must act.
+
+use std::fs;
+use std::io::{Seek, SeekFrom, Write};
+
+use super::*;
+
+/// The error and its causes, as the command line prints them.
+fn chain(error: &SinkError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[track_caller]
+fn assert_says(error: &SinkError, expected: &[&str]) {
+    let text = chain(error);
+    for part in expected.iter().chain(&["sqlite sink \"store\""]) {
+        assert!(text.contains(part), "{part:?} is missing in {text:?}");
+    }
+}
+
+#[track_caller]
+fn refused(store: &Store) -> SinkError {
+    store.try_open().err().expect("it can not be opened")
+}
+
+#[test]
+fn a_table_with_other_columns_is_refused_with_expected_and_found() {
+    let mut store = Store::with(&[("label", "/label")]);
+    store.open();
+    let further = IndexMap::from([("asset".to_owned(), FieldPath::literal("/asset"))]);
+    let before = std::mem::replace(&mut store.spec.columns, further);
+    let error = refused(&store);
+    assert!(matches!(error, SinkError::Mismatch { .. }));
+    assert_says(
+        &error,
+        &[
+            "expected the columns (key TEXT PRIMARY KEY, document TEXT, epoch INTEGER, asset)",
+            "found (key TEXT PRIMARY KEY, document TEXT, epoch INTEGER, label)",
+        ],
+    );
+    store.spec.columns = before;
+    store.open();
+}
+
+#[test]
+fn a_table_of_someone_else_is_refused_and_left_as_it_is() {
+    for sql in [
+        "CREATE TABLE moments (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO moments VALUES (1, 'kept')",
+        "CREATE TABLE moments (key TEXT, document TEXT NOT NULL, epoch INTEGER NOT NULL)",
+        "CREATE VIEW moments AS SELECT 1 AS key, 2 AS document, 3 AS epoch",
+    ] {
+        let store = Store::new();
+        store.reader().execute_batch(sql).unwrap();
+        let before: String = store.reader().query_row("SELECT sql FROM sqlite_schema", (), |r| r.get(0)).unwrap();
+        assert!(matches!(refused(&store), SinkError::Mismatch { .. }), "{sql}");
+        let after: String =
+            store.reader().query_row("SELECT group_concat(sql) FROM sqlite_schema", (), |r| r.get(0)).unwrap();
+        assert_eq!(before, after, "nothing was made beside it");
+    }
+}
+
+#[test]
+fn names_that_can_not_be_used_are_refused() {
+    for table in ["flowstone_meta", "FLOWSTONE_META", "sqlite_master"] {
+        let mut store = Store::new();
+        store.spec.table = table.to_owned();
+        assert_says(&refused(&store), &["reserved"]);
+    }
+    for column in ["Key", "epoch"] {
+        assert_says(&refused(&Store::with(&[(column, "/x")])), &["twice", column]);
+    }
+    assert_says(&refused(&Store::with(&[("a", "/x"), ("A", "/y")])), &["twice"]);
+}
+
+#[test]
+fn a_path_that_names_a_directory_is_an_error() {
+    let store = Store::new();
+    fs::create_dir(store.path()).unwrap();
+    assert_says(&refused(&store), &["could not open", "check that the path names a file"]);
+}
+
+#[test]
+fn a_path_below_a_file_is_an_error() {
+    let mut store = Store::new();
+    fs::write(store.dir.path().join("file"), "").unwrap();
+    store.spec.path = "file/moments.db".to_owned();
+    assert_says(&refused(&store), &["could not make the directory of"]);
+}
+
+#[test]
+fn a_file_that_is_no_database_is_an_error_and_left_as_it_is() {
+    let store = Store::new();
+    let junk = "{\"not\":\"a database\"}\n".repeat(100);
+    fs::write(store.path(), &junk).unwrap();
+    assert_says(&refused(&store), &["the file is no SQLite database"]);
+    assert_eq!(fs::read_to_string(store.path()).unwrap(), junk);
+}
+
+#[test]
+fn a_damaged_file_is_an_error() {
+    let store = Store::new();
+    let (mut writer, _) = store.open();
+    let document = format!("{{\"x\":\"{}\"}}", "x".repeat(500));
+    let changes: Vec<Change> = (0..200).map(|n| upsert(&n.to_string(), &document)).collect();
+    epoch(&mut writer, 1, &changes, Sweep::Keep);
+    writer.finish().unwrap();
+    drop(writer);
+    let mut file = fs::OpenOptions::new().write(true).open(store.path()).unwrap();
+    file.seek(SeekFrom::Start(3 * 4096)).unwrap();
+    file.write_all(&vec![0xee; 20 * 4096]).unwrap();
+    assert_says(&refused(&store), &["the file is damaged"]);
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_keeps_the_epochs_before() {
+    let store = Store::new();
+    let (mut writer, _) = store.open();
+    epoch(&mut writer, 1, &[upsert("a", "1")], Sweep::Keep);
+    writer.connection.pragma_update(None, "max_page_count", 20).unwrap();
+    let document = format!("\"{}\"", "x".repeat(10_000));
+    let error = (0..100)
+        .find_map(|n| writer.write(2, &mut vec![upsert(&n.to_string(), &document)]).err())
+        .expect("twenty pages are not enough");
+    assert_says(&error, &["could not write to", "no space is left"]);
+    drop(writer);
+    assert_eq!((store.rows(), store.open().1), (vec![stored("a", "1", 1)], 2));
+}
+
+#[test]
+fn a_read_only_store_is_an_error() {
+    let store = Store::new();
+    let (mut writer, _) = store.open();
+    writer.connection.pragma_update(None, "query_only", true).unwrap();
+    let error = writer.write(1, &mut vec![upsert("a", "1")]).expect_err("read-only");
+    assert_says(&error, &["read-only"]);
+}
+
+#[test]
+fn another_programs_lock_is_waited_for() {
+    let store = Store::new();
+    let (mut writer, _) = store.open();
+    writer.patience = Duration::from_secs(60);
+    let other = store.reader();
+    other.execute_batch("CREATE TABLE other (x); BEGIN IMMEDIATE; INSERT INTO other VALUES (1)").unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(500));
+            other.execute_batch("COMMIT").unwrap();
+        });
+        epoch(&mut writer, 1, &[upsert("a", "1")], Sweep::Keep);
+    });
+    assert_eq!(store.rows(), [stored("a", "1", 1)]);
+}
+
+#[test]
+fn a_lock_that_stays_is_an_error() {
+    let store = Store::new();
+    let (mut writer, _) = store.open();
+    let other = store.reader();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = writer.write(1, &mut vec![upsert("a", "1")]).expect_err("locked");
+    assert_says(&error, &["another program holds its lock"]);
+    other.execute_batch("COMMIT").unwrap();
+    epoch(&mut writer, 1, &[upsert("a", "1")], Sweep::Keep);
+}
+
+#[test]
+fn of_two_runs_that_write_one_table_the_second_to_commit_is_refused() {
+    let store = Store::new();
+    let ((mut first, _), (mut second, _)) = (store.open(), store.open());
+    epoch(&mut second, 5, &[upsert("a", "second")], Sweep::Keep);
+    let error = first.write(4, &mut vec![upsert("a", "first")]).expect_err("fenced");
+    assert!(matches!(error, SinkError::Mismatch { .. }));
+    assert_says(&error, &["stop the other run"]);
+    drop(first);
+    assert_eq!(store.rows(), [stored("a", "second", 5)]);
+}
+
+#[test]
+fn a_document_that_is_not_utf8_is_an_error_that_shows_it() {
+    let store = Store::new();
+    let bytes = b"{\"x\":\"\xff\"}";
+    let Row::Record(record) = row("a", "") else { unreachable!() };
+    let body = Some(Body { payload: bytes.as_slice().into(), facets: Box::new([]) });
+    let row = Row::Record(Arc::new(Record { body, ..(*record).clone() }));
+    let error = store.open().0.write(1, &mut vec![Change::Upsert(row)]).expect_err("not UTF-8");
+    assert_says(&error, &["UTF-8", "{\\\"x\\\""]);
+}

@@ -1,5 +1,8 @@
 //! `flowstone generate`, and the archive of `examples/video-search` that it made.
 
+// Clippy takes only the test functions themselves for tests.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::Read;
@@ -44,7 +47,10 @@ fn the_command_prints_a_summary_for_people_and_for_programs() {
     let out = out.to_str().unwrap();
     let output = flowstone(&["generate", out, "--style", "uniform", "--annotations", "1000", "--seed", "7"]).unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.starts_with("1,000 lines, ") && text.contains("OBJECT_SEARCH") && text.contains("200 assets"), "{text}");
+    assert!(
+        text.starts_with("1,000 lines, ") && text.contains("OBJECT_SEARCH") && text.contains("200 assets"),
+        "{text}"
+    );
     assert!(output.stderr.is_empty(), "no progress bar without a terminal");
 
     let again = ["generate", out, "--style", "uniform", "--annotations", "1000", "--seed", "7", "--force", "--json"];

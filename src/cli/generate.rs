@@ -1,11 +1,12 @@
 //! `flowstone generate`
 
+use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use comfy_table::{CellAlignment, Table, presets};
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 use super::Failure;
 use crate::generate::{Compression, GenerateError, Settings, Style, Summary, generate};
@@ -123,8 +124,12 @@ pub fn main(args: &Args, json: bool) -> Result<(), Failure> {
 
 /// Shows nothing unless standard error is a terminal.
 fn progress_bar(lines: u64) -> ProgressBar {
-    let template = "{elapsed_precise} {wide_bar} {human_pos} of {human_len} lines, {per_sec}, {eta} left";
+    let template = "{elapsed_precise} {wide_bar} {human_pos} of {human_len} lines, {rate}/s, {eta} left";
     let style = ProgressStyle::with_template(template).expect("the template is ours, and parses");
+    let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // Nothing can be done about a terminal that takes no more.
+        let _ = write!(out, "{}", HumanCount(state.per_sec() as u64));
+    });
     ProgressBar::new(lines).with_style(style)
 }
 

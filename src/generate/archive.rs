@@ -4,7 +4,7 @@ use super::GenerateError;
 use super::annotation::{self, Annotation};
 use super::catalogue::Catalogue;
 use super::dialogue::{Talk, sentence};
-use super::draw::{Draw, Shares};
+use super::draw::{Draw, Shares, Stream};
 use super::episode::Episodes;
 use super::modality::{Labels, MODALITIES};
 use super::recorder::{Kind, Recorder};
@@ -14,14 +14,6 @@ use super::vocabulary::{LOCATIONS, NAMES};
 
 /// How many assets are written at the same time, as by models that work side by side.
 const TOGETHER: usize = 8;
-
-/// Streams of the seed. The assets' own streams are their positions, which are far below.
-pub(super) mod streams {
-    pub(in super::super) const CATALOGUE: u64 = 1 << 40;
-    pub(in super::super) const NOISE: u64 = 2 << 40;
-    pub(super) const UNIFORM: u64 = 3 << 40;
-    pub(super) const ORDER: u64 = 4 << 40;
-}
 
 /// Something that happens to an annotation, at a place in the order of all.
 struct Event {
@@ -50,7 +42,7 @@ pub(super) fn episodes(
             annotations.extend(episodes.annotate(first + asset, *count));
         }
         annotations.sort_by_key(|annotation| (annotation.start_ns, annotation.id));
-        let mut draw = Draw::new(settings.seed, streams::ORDER + batch as u64);
+        let mut draw = Draw::new(settings.seed, Stream::Batch(batch));
         let events = events(&mut draw, settings, catalogue, annotations);
         for event in &events {
             match &event.what {
@@ -97,7 +89,7 @@ pub(super) fn uniform(
     catalogue: &Catalogue,
     recorder: &mut Recorder<'_>,
 ) -> Result<(), GenerateError> {
-    let mut draw = Draw::new(settings.seed, streams::UNIFORM);
+    let mut draw = Draw::new(settings.seed, Stream::Uniform);
     let shares = Shares::zipf(settings.assets, settings.skew);
     let places: Vec<&'static str> = LOCATIONS.iter().map(|location| location.name).collect();
     let mut ids = Ids { seed: settings.seed, made: 0, deleted: Vec::new() };

@@ -150,12 +150,13 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::generate::draw::Stream;
 
     #[test]
     fn assets_are_all_different_and_as_many_as_asked_for() {
         for style in [Style::Episodes, Style::Uniform] {
             let settings = Settings { assets: 5_000, fixture: true, ..Settings::new(style) };
-            let catalogue = Catalogue::new(&settings, &mut Draw::new(7, 0));
+            let catalogue = Catalogue::new(&settings, &mut Draw::new(7, Stream::Catalogue));
             let contexts: HashSet<&str> = catalogue.assets.iter().map(|asset| &*asset.context).collect();
             assert_eq!((catalogue.assets.len(), contexts.len()), (5_001, 5_001));
             assert!(catalogue.assets[5_000].context.contains(FIXTURE_ASSET));
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_important_are_seen_more() {
-        let mut draw = Draw::new(1, 0);
+        let mut draw = Draw::new(1, Stream::Catalogue);
         let title = Title::new(0, 0, &mut draw);
         let seen: Vec<&str> = (0..10_000).map(|_| title.someone(&mut draw)).collect();
         let count = |name| seen.iter().filter(|other| **other == name).count();

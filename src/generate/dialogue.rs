@@ -62,11 +62,12 @@ fn capitalise(text: &mut str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generate::draw::Stream;
     use crate::generate::vocabulary::{LOCATIONS, NAMES};
 
     #[test]
     fn sentences_are_whole_and_nobody_talks_to_himself() {
-        let mut draw = Draw::new(1, 0);
+        let mut draw = Draw::new(1, Stream::Asset(0));
         let places: Vec<&str> = LOCATIONS.iter().map(|location| location.name).collect();
         for round in 0..5_000 {
             // Alone in every other round.

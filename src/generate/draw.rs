@@ -9,17 +9,48 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 /// 2^53: every whole number up to here is exact as a float.
 const PRECISION: u64 = 1 << 53;
 
+/// What a sequence is for. Each has its own, so that one more draw here changes nothing there.
+#[derive(Clone, Copy)]
+pub(super) enum Stream {
+    /// What is in the asset at this position.
+    Asset(usize),
+    /// Which titles and assets there are.
+    Catalogue,
+    /// How vectors differ from their centre.
+    Noise,
+    /// A whole uniform archive.
+    Uniform,
+    /// What happens to the annotations of this batch of assets.
+    Batch(usize),
+    /// The centre of the vectors of a type and label with this hash.
+    Centre(u64),
+}
+
+impl Stream {
+    /// Positions of assets and batches are far below 2^40.
+    fn number(self) -> u64 {
+        match self {
+            Stream::Asset(position) => position as u64,
+            Stream::Catalogue => 1 << 40,
+            Stream::Noise => 2 << 40,
+            Stream::Uniform => 3 << 40,
+            Stream::Batch(position) => (4 << 40) + position as u64,
+            Stream::Centre(hash) => 1 << 63 | hash,
+        }
+    }
+}
+
 /// A random sequence: one of 2^64 streams of a seed.
 pub(super) struct Draw {
     rng: ChaCha8Rng,
 }
 
 impl Draw {
-    pub(super) fn new(seed: u64, stream: u64) -> Self {
+    pub(super) fn new(seed: u64, stream: Stream) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         let mut rng = ChaCha8Rng::from_seed(key);
-        rng.set_stream(stream);
+        rng.set_stream(stream.number());
         Draw { rng }
     }
 
@@ -141,10 +172,10 @@ mod tests {
 
     #[test]
     fn the_sequence_of_a_seed_is_pinned() {
-        let mut draw = Draw::new(1, 2);
+        let mut draw = Draw::new(1, Stream::Asset(2));
         let first: Vec<u64> = (0..4).map(|_| draw.below(1_000_000)).collect();
         assert_eq!(first, [376_157, 109_845, 406_452, 261_846]);
-        assert_ne!(Draw::new(1, 3).below(1_000_000), first[0]);
+        assert_ne!(Draw::new(1, Stream::Asset(3)).below(1_000_000), first[0]);
     }
 
     #[test]
@@ -157,7 +188,7 @@ mod tests {
 
     #[test]
     fn lengths_have_the_mean_that_was_asked_for() {
-        let mut draw = Draw::new(1, 0);
+        let mut draw = Draw::new(1, Stream::Asset(0));
         let lengths: Vec<i64> = (0..100_000).map(|_| draw.length_ns(3_000_000_000)).collect();
         let mean = lengths.iter().sum::<i64>() / 100_000;
         assert!((2_950_000_000..3_050_000_000).contains(&mean), "{mean}");
@@ -176,7 +207,7 @@ mod tests {
 
     #[test]
     fn chances_hold_at_their_ends() {
-        let mut draw = Draw::new(1, 0);
+        let mut draw = Draw::new(1, Stream::Asset(0));
         assert!((0..1_000).all(|_| !draw.chance(0.0) && draw.chance(1.0)));
         let mean = (0..10_000).map(|_| draw.round(2.25)).sum::<u64>() as f64 / 10_000.0;
         assert!((mean - 2.25).abs() < 0.02, "{mean}");

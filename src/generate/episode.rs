@@ -3,7 +3,7 @@
 use super::annotation::{self, Annotation};
 use super::catalogue::{Catalogue, Title};
 use super::dialogue::{Talk, sentence};
-use super::draw::{Draw, scale};
+use super::draw::{Draw, Stream, scale};
 use super::modality::{Labels, MODALITIES, Modality, SCENE, natural_mean};
 use super::settings::Settings;
 use super::vocabulary::Location;
@@ -49,7 +49,7 @@ impl<'a> Episodes<'a> {
         if count == 0 {
             return Vec::new();
         }
-        let mut draw = Draw::new(self.settings.seed, asset as u64);
+        let mut draw = Draw::new(self.settings.seed, Stream::Asset(asset));
         let title = &self.catalogue.titles[self.catalogue.assets[asset].title];
         let mut scenes = self.scenes(&mut draw, title, count);
         let mut annotations = Vec::with_capacity(count as usize);

@@ -51,7 +51,7 @@ pub fn generate(
 ) -> Result<Summary, GenerateError> {
     settings.check()?;
     let output = output::Output::create(directory, settings, overwrite)?;
-    let mut draw = draw::Draw::new(settings.seed, archive::streams::CATALOGUE);
+    let mut draw = draw::Draw::new(settings.seed, draw::Stream::Catalogue);
     let catalogue = catalogue::Catalogue::new(settings, &mut draw);
     let mut recorder = recorder::Recorder::new(settings, &catalogue.assets, output, progress);
     if settings.fixture {

@@ -151,6 +151,7 @@ pub(super) fn natural_mean(modalities: usize) -> (i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generate::draw::Stream;
 
     #[test]
     fn frames_lie_where_a_player_shows_them() {
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn snapping_twice_changes_nothing() {
-        let mut draw = Draw::new(3, 0);
+        let mut draw = Draw::new(3, Stream::Asset(0));
         for _ in 0..10_000 {
             let frame = frame_at(draw.below_ns(86_400_000_000_000));
             assert_eq!(frame_at(frame), frame);

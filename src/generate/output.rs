@@ -68,11 +68,11 @@ impl Output {
     /// Repeats the last lines of a file, at most `most` of them. Returns how many, and their bytes.
     pub(super) fn repeat(&mut self, part: usize, most: u64) -> (u64, u64) {
         let PartFile { buffer, recent, .. } = &mut self.files[part];
-        let count = recent.len().min(most as usize);
-        let Some(start) = recent.iter().rev().take(count).last().copied() else { return (0, 0) };
+        let count = (recent.len() as u64).min(most) as usize;
+        let first = recent.len() - count;
+        let Some(start) = recent.get(first).copied() else { return (0, 0) };
         let bytes = buffer.len() - start;
         buffer.extend_from_within(start..);
-        let first = recent.len() - count;
         recent.extend_from_within(first..);
         recent[first + count..].iter_mut().for_each(|start| *start += bytes);
         (count as u64, bytes as u64)

@@ -2,9 +2,8 @@
 
 use super::GenerateError;
 use super::annotation::{self, Annotation, put, write_deletion, write_id};
-use super::archive::streams;
 use super::catalogue::Asset;
-use super::draw::Draw;
+use super::draw::{Draw, Stream};
 use super::output::Output;
 use super::settings::Settings;
 use super::summary::{Summary, Tally};
@@ -38,7 +37,7 @@ impl<'a> Recorder<'a> {
         progress: &'a mut dyn FnMut(u64),
     ) -> Self {
         let dims = settings.embedding_dims;
-        let vectors = (dims > 0).then(|| Vectors::new(settings.seed, dims, Draw::new(settings.seed, streams::NOISE)));
+        let vectors = (dims > 0).then(|| Vectors::new(settings.seed, dims, Draw::new(settings.seed, Stream::Noise)));
         let (summary, tally) = (Summary::default(), Tally::new(assets.len()));
         Recorder { settings, assets, vectors, output, part: 0, summary, tally, progress }
     }

@@ -16,8 +16,8 @@ pub(super) struct Bounds<'a> {
     pub(super) span_ns: i64,
 }
 
-/// A newer version of an annotation by a newer version of its model: mostly of another confidence or with other edges, at
-/// times with another label, rarely in another asset.
+/// An annotation as a newer version of its model reports it: with a new confidence, often with other edges, at times with
+/// another label, rarely in another asset.
 pub(super) fn revise(draw: &mut Draw, annotation: &Annotation, bounds: &Bounds<'_>) -> Annotation {
     let mut newer = annotation.clone();
     newer.revision = newer.revision.saturating_add(1);

@@ -57,7 +57,7 @@ fn range_ns(line: &Value) -> (i64, i64) {
 fn busy(style: Style) -> Settings {
     Settings {
         assets: 30,
-        annotations: 20_000,
+        annotations: 8_000,
         corrections: 0.1,
         deletions: 0.05,
         duplicates: 0.05,
@@ -95,8 +95,8 @@ fn the_bytes_are_pinned() {
     let episodes = Settings { disorder: 0.3, ..settings(Style::Episodes) };
     let changed =
         "the archives of existing seeds have changed: make examples/video-search/annotations again, and say so";
-    assert_eq!(hash(&episodes), 0, "{changed}");
-    assert_eq!(hash(&settings(Style::Uniform)), 0, "{changed}");
+    assert_eq!(hash(&episodes), 0xaea2_3dbe_0247_18cb, "{changed}");
+    assert_eq!(hash(&settings(Style::Uniform)), 0xc0eb_f42f_3ec8_a782, "{changed}");
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn counts_add_up() {
         assert_eq!(summary.annotations, summary.types.iter().map(|kind| kind.annotations).sum::<u64>());
         assert_eq!((summary.bad_lines, summary.assets, summary.files.len()), (7, 31, 3));
         if style == Style::Uniform {
-            assert_eq!(summary.lines, 20_000 + 2 + 7);
+            assert_eq!(summary.lines, 8_000 + 2 + 7);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::draw::Draw;
+use super::draw::{Draw, Stream};
 
 /// Makes vectors of length 1. Those of a type and label lie close together, all others about at right angles, so that
 /// a search for neighbours finds something.
@@ -28,8 +28,8 @@ impl Vectors {
     pub(super) fn write(&mut self, kind: &'static str, label: &'static str, line: &mut Vec<u8>) {
         let (seed, dims) = (self.seed, self.dims);
         let centre = self.centres.entry((kind, label)).or_insert_with(|| {
-            let stream = xxh3_64(kind.as_bytes()) ^ xxh3_64(label.as_bytes()).rotate_left(1);
-            let mut draw = Draw::new(seed, stream);
+            let hash = xxh3_64(kind.as_bytes()) ^ xxh3_64(label.as_bytes()).rotate_left(1);
+            let mut draw = Draw::new(seed, Stream::Centre(hash));
             (0..dims).map(|_| draw.below_ns(2 * CENTRE) - CENTRE).collect()
         });
         for (sum, centre) in self.sum.iter_mut().zip(centre) {
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn the_same_label_lies_close_and_another_does_not() {
-        let mut vectors = Vectors::new(1, 128, Draw::new(1, 1));
+        let mut vectors = Vectors::new(1, 128, Draw::new(1, Stream::Noise));
         let (a, b) = (vector(&mut vectors, "kitchen"), vector(&mut vectors, "kitchen"));
         let other = vector(&mut vectors, "street");
         assert_eq!(a.len(), 128);
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_single_dimension_is_a_sign() {
-        let mut vectors = Vectors::new(1, 1, Draw::new(1, 1));
+        let mut vectors = Vectors::new(1, 1, Draw::new(1, Stream::Noise));
         assert!((0..100).all(|_| vector(&mut vectors, "kitchen")[0].abs() == 1.0));
     }
 }

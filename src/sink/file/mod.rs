@@ -150,8 +150,8 @@ impl FileWriter {
     /// Removes the files of earlier epochs. They do no harm: if one stays, the next fill or start tries again.
     fn remove_before(&self, epoch: u64) {
         let removed = Range::list(&self.directory).and_then(|ranges| {
-            let older = ranges.iter().filter(|range| range.last < epoch);
-            older.map(|range| fs::remove_file(self.directory.join(range.name()))).collect::<io::Result<()>>()
+            let mut older = ranges.iter().filter(|range| range.last < epoch);
+            older.try_for_each(|range| fs::remove_file(self.directory.join(range.name())))
         });
         if let Err(error) = removed {
             tracing::warn!("could not remove files before epoch {epoch} of {}: {error}", self.object);

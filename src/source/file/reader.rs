@@ -41,7 +41,7 @@ impl Reader {
         metadata: &Metadata,
         following: Option<Following>,
     ) -> Self {
-        let size_bytes = metadata.is_file().then(|| metadata.len());
+        let size_bytes = metadata.is_file().then_some(metadata.len());
         Reader { path, format, input, lines, following, size_bytes, failed: None, ended: false }
     }
 

@@ -71,7 +71,7 @@ fn a_record_at_the_limit_is_whole_and_one_beyond_is_cut() {
     let content = format!("{}\r\n{long}\r\n{}\n", &long[..5000], &long[..5001]);
     let dir = files(&[("a", content.as_bytes())]);
     let source = open(&["a".to_owned()], dir.path(), false, 5000).unwrap();
-    let head = long[..4096].as_bytes().to_vec();
+    let head = long.as_bytes()[..4096].to_vec();
     let expected = [seen(0, &long[..5000]), (5002, head.clone(), Some(6000)), (5002 + 6002, head, Some(5001))];
     assert_eq!(read(&source, "a", 0, 1 << 20).unwrap(), expected);
     assert_eq!(read(&source, "a", 0, 7).unwrap(), expected);

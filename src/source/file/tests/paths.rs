@@ -27,7 +27,7 @@ fn a_file_outside_of_the_base_has_its_whole_path_as_its_name() {
     let (dir, other) = (files(&[]), files(&[("a.ndjson", b"1")]));
     let path = other.path().join("a.ndjson").to_str().unwrap().to_owned();
     let mut source = source(dir.path(), &[&path], false).unwrap();
-    assert_eq!(source.discover().unwrap(), [path.clone()]);
+    assert_eq!(source.discover().unwrap(), [path.as_str()]);
     assert_eq!(read(&source, &path, 0, 100).unwrap(), [seen(0, "1")]);
 }
 

@@ -1,0 +1,127 @@
+//! Moments made by hand, for the tests of the index and of its queries.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use flowstone_operators::fuse::Moment;
+use flowstone_operators::interval::{Grid, Interval};
+
+use super::open;
+use crate::pipeline::model::TantivySink;
+use crate::record::{Body, ChildPiece, ChildPieces, Facets, Fused, Key, Lead, Position, Record, Row, Scalar, Slice};
+use crate::sink::{Change, Sweep, Writer};
+
+pub(crate) const SECOND: i64 = 1_000_000_000;
+
+/// An annotation of a test.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub asset: Scalar,
+    pub kind: &'static str,
+    /// Half-open, in ns.
+    pub range: (i64, i64),
+    /// The members besides key and type.
+    pub members: String,
+}
+
+/// An annotation of asset `a7`, with a label, from and to in seconds.
+pub(crate) fn labelled(kind: &'static str, label: &str, from_s: i64, to_s: i64) -> Made {
+    let members = format!(r#""label":"{label}""#);
+    Made { asset: "a7".into(), kind, range: (from_s * SECOND, to_s * SECOND), members }
+}
+
+/// The same with a text and no label.
+pub(crate) fn spoken(text: &str, from_s: i64, to_s: i64) -> Made {
+    let members = format!(r#""text":"{text}""#);
+    Made { asset: "a7".into(), kind: "DIALOGUE", range: (from_s * SECOND, to_s * SECOND), members }
+}
+
+impl Made {
+    pub fn on(mut self, asset: impl Into<Scalar>) -> Self {
+        self.asset = asset.into();
+        self
+    }
+
+    pub fn sure(mut self, confidence: f64) -> Self {
+        self.members.push_str(&format!(r#","confidence_score":{confidence}"#));
+        self
+    }
+
+    /// In milliseconds.
+    pub fn at_ms(mut self, from_ms: i64, to_ms: i64) -> Self {
+        self.range = (from_ms * 1_000_000, to_ms * 1_000_000);
+        self
+    }
+
+    fn record(&self, id: usize) -> Arc<Record> {
+        let payload = format!(r#"{{"id":"n{id}","annotation_type":"{}",{}}}"#, self.kind, self.members).into_bytes();
+        // The members without the braces: one piece is the whole child.
+        let slice = Slice { start: 1, end: payload.len() as u32 - 1 };
+        let facets = Facets {
+            asset: self.asset.clone(),
+            kind: self.kind.into(),
+            interval: Interval::new(self.range.0, self.range.1),
+            context: None,
+            child: ChildPieces {
+                pieces: [ChildPiece { slice, lead: Lead::None }].into(),
+                rendered_bytes: payload.len() as u32,
+            },
+        };
+        let key = Key::One(Scalar::from(format!("n{id}").as_str()));
+        let body = Body { payload: payload.into(), facets: [facets].into() };
+        let position = Position { source: 0, partition: 0, offset: id as u64 };
+        Arc::new(Record { route: key.route(), key, version: None, position, body: Some(body) })
+    }
+}
+
+type Covering<'a> = (&'a Made, Arc<Record>);
+
+/// The one-second moments of annotations: each bucket that at least `min_kinds` types cover, as fusion would make them.
+pub(crate) fn moments(annotations: &[Made], min_kinds: usize) -> Vec<Row> {
+    let grid = Grid::new(SECOND);
+    let mut buckets: BTreeMap<(Scalar, i64), Vec<Covering<'_>>> = BTreeMap::new();
+    for (id, made) in annotations.iter().enumerate() {
+        let record = made.record(id);
+        let (first, end) = grid.cover(&Interval::new(made.range.0, made.range.1));
+        for bucket in first..end {
+            buckets.entry((made.asset.clone(), bucket)).or_default().push((made, Arc::clone(&record)));
+        }
+    }
+    let mut rows = Vec::new();
+    for ((asset, bucket), mut children) in buckets {
+        children.sort_by(|a, b| (a.0.kind, a.0.range, &a.1.key).cmp(&(b.0.kind, b.0.range, &b.1.key)));
+        let kinds: BTreeSet<_> = children.iter().map(|child| child.0.kind).collect();
+        if kinds.len() >= min_kinds {
+            let interval = Interval::new(grid.start_ns(bucket), grid.start_ns(bucket + 1));
+            let children = children.into_iter().map(|child| child.1).collect();
+            rows.push(Row::Moment(Fused { moment: Moment { key: asset, interval, children }, facet: 0 }));
+        }
+    }
+    rows
+}
+
+/// The sink's settings, with a commit after each epoch if `commit` is short.
+pub(crate) fn spec(commit: &str) -> TantivySink {
+    let json = format!(r#"{{"path":"unused","commit":"{commit}"}}"#);
+    serde_json::from_str(&json).expect("the settings of a test")
+}
+
+pub(crate) fn upserts(rows: Vec<Row>) -> Vec<Change> {
+    rows.into_iter().map(Change::Upsert).collect()
+}
+
+/// Writes and closes one epoch.
+pub(crate) fn epoch(writer: &mut dyn Writer, epoch: u64, mut changes: Vec<Change>, sweep: Sweep) {
+    writer.write(epoch, &mut changes).unwrap();
+    assert!(changes.is_empty(), "a write drains its changes");
+    writer.close(epoch, sweep).unwrap();
+}
+
+/// An index of moments, written at once.
+pub(crate) fn indexed(rows: Vec<Row>) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open("search", dir.path(), &spec("1s")).unwrap().writer;
+    epoch(&mut *writer, 1, upserts(rows), Sweep::Older);
+    writer.finish().unwrap();
+    dir
+}

@@ -84,7 +84,7 @@ pub fn main(args: &Args, json: bool) -> Result<(), Failure> {
     match printed {
         // Whoever read the output has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-        printed => printed.map_err(Failure::run)?,
+        printed => printed.map_err(|error| Failure::run(format!("could not write the result: {error}")))?,
     }
     if hits.is_empty() {
         eprintln!("nothing found");

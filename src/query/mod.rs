@@ -73,7 +73,10 @@ pub enum Mode {
     /// Exactly the time during which all clauses hold at once.
     #[default]
     Intersection,
-    /// The full span of the annotations that meet the clauses in adjacent moments; overlapping spans become one.
+    /// The full span of the annotations that meet the clauses in a moment; spans that overlap or touch become one.
+    ///
+    /// The moment decides what belongs together: annotations that share a bucket and no time are a union, and have no
+    /// intersection.
     Union,
 }
 

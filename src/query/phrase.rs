@@ -21,22 +21,22 @@ pub(super) fn contains(text: &[String], phrase: &[String], slop: u32, fuzzy: u8)
     if places.iter().any(Vec::is_empty) {
         return false;
     }
-    let slop = i64::from(slop);
     let shift = |at: usize, place: usize| at as i64 - place as i64;
+    let slop = i64::from(slop);
     let mut shifts: Vec<i64> =
         places.iter().enumerate().flat_map(|(place, ats)| ats.iter().map(move |at| shift(*at, place))).collect();
     shifts.sort_unstable();
     shifts.dedup();
     shifts.into_iter().any(|least| {
-        let within: Vec<Vec<usize>> = places
-            .iter()
-            .enumerate()
-            .map(|(place, ats)| {
-                let fits = |at: &usize| (least..=least + slop).contains(&shift(*at, place));
-                ats.iter().copied().filter(fits).collect()
-            })
-            .collect();
-        has_distinct_choice(&within)
+        let within = |(place, ats): (usize, &Vec<usize>)| -> Option<Vec<usize>> {
+            let first = ats.partition_point(|at| shift(*at, place) < least);
+            let fitting = ats[first..].iter().copied().take_while(|at| shift(*at, place) <= least + slop);
+            // As many as there are words: whatever the others take, one is left.
+            let fitting: Vec<usize> = fitting.take(phrase.len()).collect();
+            (!fitting.is_empty()).then_some(fitting)
+        };
+        let within: Option<Vec<_>> = places.iter().enumerate().map(within).collect();
+        within.is_some_and(|lists| has_distinct_choice(&lists))
     })
 }
 
@@ -102,6 +102,14 @@ mod tests {
         assert!(!found("no way", "no no", 5, 0));
         assert!(found("no way no", "no no", 1, 0));
         assert!(found("a b a", "a a b", 3, 0));
+    }
+
+    #[test]
+    fn a_long_text_of_the_same_words_is_searched_in_one_pass() {
+        let text = format!("{}needle", "hay ".repeat(100_000));
+        assert!(found(&text, "hay hay needle", 0, 0));
+        assert!(!found(&text, "needle hay", 1, 0));
+        assert!(found(&text, "needle hay hay hay", 1_000_000, 0));
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! From candidates to moments: each clause is checked on each annotation of a candidate, once however many moments the
 //! annotation is in.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use tantivy::columnar::{BytesColumn, Column, StrColumn};
 use tantivy::query::EnableScoring;
 use tantivy::schema::Value;

@@ -1,5 +1,8 @@
 use std::path::Path;
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
 use super::*;
 use crate::sink::tantivy::testing::{Made, SECOND, indexed, labelled, moments, spoken};
 
@@ -311,4 +314,37 @@ fn what_is_no_index_is_refused_by_name() {
     let foreign = tempfile::tempdir().unwrap();
     ::tantivy::Index::create_in_dir(foreign.path(), other.build()).unwrap();
     assert!(error(foreign.path()).contains("no field \"key\""));
+}
+
+#[test]
+fn intersections_are_those_of_a_look_at_each_millisecond() {
+    let mut random = ChaCha8Rng::seed_from_u64(21);
+    for _ in 0..20 {
+        let made: Vec<Made> = (0..30)
+            .map(|_| {
+                let (kind, label) =
+                    [("CHARACTER", "Joey"), ("CHARACTER", "Ross"), ("SCENE", "kitchen"), ("SCENE", "hall")]
+                        [random.random_range(0..4)];
+                let start_ms = random.random_range(0..15_000);
+                labelled(kind, label, 0, 1).at_ms(start_ms, start_ms + random.random_range(1..2_500))
+            })
+            .collect();
+        let covered = |label: &str, ms: i64| {
+            let label = format!("\"{label}\"");
+            let covers = |made: &&Made| made.range.0 <= ms * MS && ms * MS < made.range.1;
+            made.iter().filter(covers).any(|made| made.members.contains(&label))
+        };
+        let mut expected: Vec<(i64, i64)> = Vec::new();
+        for ms in (0..18_000).filter(|ms| covered("Joey", *ms) && covered("kitchen", *ms)) {
+            match expected.last_mut() {
+                Some(last) if last.1 == ms * MS => last.1 += MS,
+                _ => expected.push((ms * MS, (ms + 1) * MS)),
+            }
+        }
+        let query = all(&["CHARACTER:Joey", "SCENE:kitchen"]);
+        for min_kinds in [1, 2] {
+            let dir = indexed(moments(&made, min_kinds));
+            assert_eq!(exact(dir.path(), &query), expected);
+        }
+    }
 }

@@ -42,6 +42,8 @@ impl PreparedChild {
 pub(super) struct MomentDocument {
     pub fields: Fields,
     pub key: String,
+    /// The key's term, [`schema::bounded`].
+    pub id: String,
     pub document: Vec<u8>,
     /// The asset as JSON, [`schema::bounded`].
     pub asset: String,
@@ -50,7 +52,7 @@ pub(super) struct MomentDocument {
     pub epoch: u64,
     pub children: Vec<Arc<PreparedChild>>,
     /// Given back when the indexing thread has dealt with the document.
-    pub permit: Permit,
+    pub _permit: Permit,
 }
 
 impl MomentDocument {
@@ -91,6 +93,7 @@ impl Document for MomentDocument {
         let fields = &self.fields;
         let mut values = vec![
             (fields.key, FieldValue::Text(&self.key)),
+            (fields.id, FieldValue::Text(&self.id)),
             (fields.document, FieldValue::Bytes(&self.document)),
             (fields.asset, FieldValue::Text(&self.asset)),
             (fields.start, FieldValue::Signed(self.start_ns)),

@@ -18,8 +18,10 @@ pub(super) const SEPARATOR: char = '\0';
 /// The fields. One index document is one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fields {
-    /// The row key, stored; its term is what updates and deletes find the document by.
+    /// The row key; stored only.
     pub key: Field,
+    /// The row key as a term, [`bounded`]: what updates and deletes find the document by.
+    pub id: Field,
     /// The document, JSON text; stored only.
     pub document: Field,
     /// The asset as JSON (`"a7"` or `7`): a term, and a column.
@@ -44,27 +46,27 @@ pub(crate) struct Fields {
 
 /// The schema; what it says is compared with that of an existing index.
 pub(super) fn schema() -> Schema {
-    let exact = |stored: bool| {
+    let exact = || {
         let indexing = TextFieldIndexing::default()
             .set_tokenizer("raw")
             .set_fieldnorms(false)
             .set_index_option(IndexRecordOption::Basic);
-        let options = TextOptions::default().set_indexing_options(indexing);
-        if stored { options.set_stored() } else { options }
+        TextOptions::default().set_indexing_options(indexing)
     };
     let worded = TextFieldIndexing::default()
         .set_tokenizer(words::ANALYZER)
         .set_fieldnorms(false)
         .set_index_option(IndexRecordOption::WithFreqsAndPositions);
     let mut builder = Schema::builder();
-    builder.add_text_field("key", exact(true));
+    builder.add_text_field("key", STORED);
+    builder.add_text_field("id", exact());
     builder.add_bytes_field("document", STORED);
-    builder.add_text_field("asset", exact(false).set_fast("raw"));
+    builder.add_text_field("asset", exact().set_fast("raw"));
     builder.add_i64_field("start_ns", NumericOptions::from(FAST));
     builder.add_i64_field("end_ns", NumericOptions::from(FAST));
     builder.add_u64_field("epoch", NumericOptions::from(FAST));
-    builder.add_text_field("type", exact(false));
-    builder.add_text_field("label", exact(false));
+    builder.add_text_field("type", exact());
+    builder.add_text_field("label", exact());
     builder.add_text_field("words", TextOptions::default().set_indexing_options(worded));
     builder.add_bytes_field("annotations", BytesOptions::from(FAST));
     builder.add_bytes_field("large", STORED);
@@ -77,6 +79,7 @@ impl Fields {
         let field = |name| schema.get_field(name).expect("the schema was compared with ours");
         Fields {
             key: field("key"),
+            id: field("id"),
             document: field("document"),
             asset: field("asset"),
             start: field("start_ns"),
@@ -88,6 +91,11 @@ impl Fields {
             annotations: field("annotations"),
             large: field("large"),
         }
+    }
+
+    /// The moment with this row key.
+    pub fn id_term(&self, key: &str) -> Term {
+        Term::from_field_text(self.id, &bounded(key))
     }
 
     /// The annotations of type `kind`.
@@ -136,7 +144,7 @@ pub(super) fn bounded(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let hash = xxhash_rust::xxh3::xxh3_128(text.as_bytes());
-    Cow::Owned(format!("{}#{hash:032x}", &text[..text.floor_char_boundary(MAX_TERM_BYTES - 33)]))
+    Cow::Owned(format!("{}#{hash:032x}", words::cut(text, MAX_TERM_BYTES - 33)))
 }
 
 /// What differs between the schema of an index and ours, for people.

@@ -1,5 +1,6 @@
 //! Moments made by hand, for the tests of the index and of its queries.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use flowstone_operators::fuse::Moment;
@@ -73,10 +74,12 @@ impl Made {
     }
 }
 
+type Covering<'a> = (&'a Made, Arc<Record>);
+
 /// The one-second moments of annotations: each bucket that at least `min_kinds` types cover, as fusion would make them.
 pub(crate) fn moments(annotations: &[Made], min_kinds: usize) -> Vec<Row> {
     let grid = Grid::new(SECOND);
-    let mut buckets: std::collections::BTreeMap<(Scalar, i64), Vec<(&Made, Arc<Record>)>> = Default::default();
+    let mut buckets: BTreeMap<(Scalar, i64), Vec<Covering<'_>>> = BTreeMap::new();
     for (id, made) in annotations.iter().enumerate() {
         let record = made.record(id);
         let (first, end) = grid.cover(&Interval::new(made.range.0, made.range.1));
@@ -87,7 +90,7 @@ pub(crate) fn moments(annotations: &[Made], min_kinds: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     for ((asset, bucket), mut children) in buckets {
         children.sort_by(|a, b| (a.0.kind, a.0.range, &a.1.key).cmp(&(b.0.kind, b.0.range, &b.1.key)));
-        let kinds: std::collections::BTreeSet<_> = children.iter().map(|child| child.0.kind).collect();
+        let kinds: BTreeSet<_> = children.iter().map(|child| child.0.kind).collect();
         if kinds.len() >= min_kinds {
             let interval = Interval::new(grid.start_ns(bucket), grid.start_ns(bucket + 1));
             let children = children.into_iter().map(|child| child.1).collect();

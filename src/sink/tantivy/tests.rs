@@ -1,12 +1,15 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use tantivy::collector::DocSetCollector;
 use tantivy::query::AllQuery;
 use tantivy::schema::{Schema, TEXT, Value};
 use tantivy::{Index, TantivyDocument};
 
-use super::testing::{epoch, labelled, moments, spec, spoken, upserts};
+use super::testing::{Made, SECOND, epoch, labelled, moments, spec, spoken, upserts};
 use super::*;
 use crate::record::{Rejected, Row};
 use crate::sink::{Change, Sweep, Writer};
@@ -108,6 +111,44 @@ fn a_sweep_deletes_what_an_earlier_epoch_wrote() {
     sink.close(3, Sweep::Older).unwrap();
     sink.finish().unwrap();
     assert_eq!(keys(dir.path()), [""; 0]);
+}
+
+#[test]
+fn a_long_history_with_commits_sweeps_and_restarts_leaves_the_newest_of_each_key() {
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let dir = tempfile::tempdir().unwrap();
+    let mut expected: BTreeMap<i64, u64> = BTreeMap::new();
+    let mut sink = writer(dir.path(), "1ns");
+    for number in 1..=80 {
+        if random.random_ratio(1, 16) {
+            sink.finish().unwrap();
+            drop(sink);
+            let commit = if random.random_ratio(1, 2) { "1ns" } else { "1h" };
+            sink = writer(dir.path(), commit);
+        }
+        let sweep = if random.random_ratio(1, 20) { Sweep::Older } else { Sweep::Keep };
+        let seconds: BTreeSet<i64> = (0..random.random_range(0..6)).map(|_| random.random_range(0..12)).collect();
+        if sweep == Sweep::Older {
+            expected.clear();
+        }
+        let mut changes = Vec::new();
+        for second in seconds {
+            let row = moments(&[labelled("SCENE", "hall", second, second + 1)], 1).remove(0);
+            if random.random_ratio(1, 3) {
+                expected.remove(&second);
+                changes.push(Change::Delete(row));
+            } else {
+                expected.insert(second, number);
+                changes.push(Change::Upsert(row));
+            }
+        }
+        epoch(&mut *sink, number, changes, sweep);
+    }
+    sink.finish().unwrap();
+    let mut expected: Vec<_> =
+        expected.into_iter().map(|(second, epoch)| (format!("[\"a7\",{}]", second * SECOND), epoch)).collect();
+    expected.sort();
+    assert_eq!(stored(dir.path()).into_iter().map(|(key, _, epoch)| (key, epoch)).collect::<Vec<_>>(), expected);
 }
 
 #[test]
@@ -259,9 +300,9 @@ fn a_key_that_is_too_long_for_a_term_is_replaced_all_the_same() {
 fn far_more_than_fits_the_queue_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let mut sink = writer(dir.path(), "1s");
-    let text = "word ".repeat(200_000);
-    let rows = moments(&[spoken(&text, 0, 100)], 1);
+    let note = Made { members: format!(r#""note":"{}""#, "-".repeat(1 << 20)), ..labelled("SCENE", "", 0, 50) };
+    let rows = moments(&[note], 1);
     epoch(&mut *sink, 1, upserts(rows), Sweep::Older);
     sink.finish().unwrap();
-    assert_eq!(keys(dir.path()).len(), 100);
+    assert_eq!(keys(dir.path()).len(), 50);
 }

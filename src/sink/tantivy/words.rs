@@ -20,9 +20,16 @@ pub(crate) fn words(text: &str) -> impl Iterator<Item = String> {
 }
 
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_alphanumeric())
-        .filter(|piece| !piece.is_empty())
-        .map(|piece| &piece[..piece.floor_char_boundary(MAX_WORD_BYTES)])
+    text.split(|c: char| !c.is_alphanumeric()).filter(|piece| !piece.is_empty()).map(|piece| cut(piece, MAX_WORD_BYTES))
+}
+
+/// The beginning of `text`, whole characters of at most `max_bytes`.
+pub(super) fn cut(text: &str, max_bytes: usize) -> &str {
+    let mut end = text.len().min(max_bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 fn push_lower(piece: &str, out: &mut String) {

@@ -89,7 +89,7 @@ impl IndexSink {
             change.row().write_key(&mut key);
             let key = std::str::from_utf8(&key).expect("a key is JSON text");
             if self.populated {
-                self.touched.push(&bounded(key));
+                self.touched.push(key);
             }
             let Change::Upsert(row) = change else { continue };
             let prepare = |child: crate::record::Child<'_>| {
@@ -105,13 +105,14 @@ impl IndexSink {
             let moment = MomentDocument {
                 fields: self.fields,
                 key: key.to_owned(),
+                id: bounded(key).into_owned(),
                 document,
                 asset: bounded(std::str::from_utf8(&asset).expect("a scalar is JSON text")).into_owned(),
                 start_ns: fused.moment.interval.start_ns(),
                 end_ns: fused.moment.interval.end_ns(),
                 epoch,
                 children,
-                permit: self.waiting.admit(bytes),
+                _permit: self.waiting.admit(bytes),
             };
             self.index().add_document(moment).map_err(|error| self.failed("write to", error))?;
         }
@@ -149,7 +150,7 @@ impl Writer for IndexSink {
         let stale: Option<Box<dyn Query>> = match sweep {
             Sweep::Older if self.populated => Some(self.older_than(epoch)),
             Sweep::Keep if !touched.is_empty() => {
-                let terms = touched.iter().map(|key| Term::from_field_text(self.fields.key, key));
+                let terms = touched.iter().map(|key| self.fields.id_term(key));
                 let keys: Box<dyn Query> = Box::new(TermSetQuery::new(terms));
                 Some(Box::new(BooleanQuery::intersection(vec![keys, self.older_than(epoch)])))
             }

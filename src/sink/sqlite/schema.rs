@@ -73,6 +73,8 @@ pub(super) struct State {
     pub(super) upper: u64,
     /// The newest epoch of a row; `None` if it has no rows.
     pub(super) newest: Option<u64>,
+    /// Whether the file has no other tables.
+    pub(super) alone: bool,
 }
 
 /// Makes the table unless it exists, and checks it if it does. Within a transaction.
@@ -86,11 +88,16 @@ pub(super) fn prepare(connection: &Connection, spec: &SqliteSink) -> Result<Stat
     } else if let Some(difference) = difference(spec, &found) {
         return Err(Unfit::Mismatch(difference));
     }
+    // Tables and indexes share their names.
+    let index = quoted(&format!("flowstone_epoch_of_{}", spec.table));
+    connection.execute_batch(&format!("CREATE INDEX IF NOT EXISTS {index} ON {} (\"epoch\")", quoted(&spec.table)))?;
     let (store_id, upper) = register(connection, &spec.table, exists)?;
     let newest = format!("SELECT max(\"epoch\") FROM {}", quoted(&spec.table));
     let newest: Option<i64> = connection.query_row(&newest, (), |row| row.get(0))?;
     let newest = newest.map(|epoch| u64::try_from(epoch).unwrap_or(0));
-    Ok(State { store_id, upper, newest })
+    let others = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT IN (?1, ?2)";
+    let alone = connection.query_row(others, (META, &spec.table), |row| row.get::<_, i64>(0))? == 0;
+    Ok(State { store_id, upper, newest, alone })
 }
 
 fn check_names(spec: &SqliteSink) -> Result<(), Unfit> {

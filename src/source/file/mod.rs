@@ -12,7 +12,7 @@
 //! - Lines of white space are no records; a carriage return before the line feed and a byte order mark at the start of the
 //!   file are no part of one. What stands after the last line feed is a record, unless the file may still grow.
 //! - Of a record beyond the limit the first 4 KiB are kept; memory is bounded by the limit and the batch size.
-//! - Followed files are known by identity, see [`follow`]. A file that is cut and has grown past its old size between two
+//! - Followed files are known by identity, see `follow.rs`. A file that is cut and has grown past its old size between two
 //!   looks can not be told from one that only grew: rotate by renaming.
 
 use std::collections::{HashMap, HashSet};

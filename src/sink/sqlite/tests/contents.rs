@@ -135,6 +135,7 @@ fn one_file_is_left_when_the_sink_is_finished() {
     let store = Store::new();
     let (mut writer, _) = store.open();
     epoch(&mut writer, 1, &[upsert("a", "1")], Sweep::Keep);
+    epoch(&mut writer, 2, &[upsert("a", "1")], Sweep::Keep);
     let log = store.dir.path().join("moments.db-wal");
     assert!(log.metadata().unwrap().len() > 0);
     writer.finish().unwrap();
@@ -142,6 +143,25 @@ fn one_file_is_left_when_the_sink_is_finished() {
     drop(writer);
     let left: Vec<_> = store.dir.path().read_dir().unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["moments.db"]);
+}
+
+#[test]
+fn only_the_first_epoch_of_a_new_file_is_written_without_a_log() {
+    let mode = |store: &Store| -> String { store.reader().query_row("PRAGMA journal_mode", (), |r| r.get(0)).unwrap() };
+    let store = Store::new();
+    let (mut writer, _) = store.open();
+    writer.write(1, &mut vec![upsert("a", "1")]).unwrap();
+    assert_eq!(mode(&store), "delete");
+    drop(writer);
+    let (mut writer, _) = store.open();
+    assert_eq!(mode(&store), "delete", "it is still new");
+    epoch(&mut writer, 2, &[upsert("a", "1")], Sweep::Older);
+    assert_eq!(mode(&store), "wal");
+
+    let shared = Store::new();
+    shared.reader().execute_batch("CREATE TABLE mine (x)").unwrap();
+    shared.open();
+    assert_eq!(mode(&shared), "wal", "other tables have readers of their own");
 }
 
 #[test]
@@ -154,15 +174,14 @@ fn the_directory_of_the_file_is_made() {
 
 /// Looks at the store until `stop`; checks each look, and counts the uppers that it saw.
 fn watch(reader: &Connection, stop: &AtomicBool, uppers_seen: &AtomicUsize) {
-    let query = "SELECT count(*), coalesce(min(epoch), 0), coalesce(max(epoch), 0), \
-        (SELECT upper FROM flowstone_meta) FROM moments";
+    let query = "SELECT count(*), min(epoch), max(epoch), (SELECT upper FROM flowstone_meta) FROM moments";
+    reader.busy_timeout(Duration::ZERO).unwrap();
     let mut last = None;
     while !stop.load(Ordering::Acquire) {
         let (rows, oldest, newest, upper) = reader
             .query_row(query, (), |r| Ok((number(r, 0), number(r, 1), number(r, 2), number(r, 3))))
             .expect("readers are not blocked");
-        assert_eq!((oldest, newest), (upper.saturating_sub(1), upper.saturating_sub(1)));
-        assert_eq!(rows, if upper == 0 { 0 } else { 100 + newest });
+        assert_eq!((oldest, newest, rows), (upper - 1, upper - 1, 100 + newest));
         if last.replace(upper) != Some(upper) {
             uppers_seen.fetch_add(1, Ordering::AcqRel);
         }
@@ -174,17 +193,21 @@ fn a_concurrent_reader_sees_whole_epochs_only() {
     let store = Store::new();
     let (mut writer, _) = store.open();
     let (stop, uppers_seen) = (AtomicBool::new(false), AtomicUsize::new(0));
+    // Epoch e holds e + 100 rows, all of them its own: half of them with new keys; the rest of the epoch before is swept.
+    let mut fill = |e: u64| {
+        for n in 0..e + 100 {
+            let key = if n % 2 == 0 { n } else { 1_000_000 * e + n };
+            writer.write(e, &mut vec![upsert(&key.to_string(), "{}")]).unwrap();
+        }
+        writer.close(e, Sweep::Older).unwrap();
+    };
+    fill(0);
     std::thread::scope(|scope| {
         let reader = store.reader();
         let reading = scope.spawn(|| watch(&{ reader }, &stop, &uppers_seen));
-        // Epoch e holds e + 100 rows, all of them its own: half of them with new keys; the rest of the epoch before is swept.
         let mut e = 1;
         while e <= 30 || (uppers_seen.load(Ordering::Acquire) < 5 && !reading.is_finished()) {
-            for n in 0..e + 100 {
-                let key = if n % 2 == 0 { n } else { 1_000_000 * e + n };
-                writer.write(e, &mut vec![upsert(&key.to_string(), "{}")]).unwrap();
-            }
-            writer.close(e, Sweep::Older).unwrap();
+            fill(e);
             e += 1;
         }
         stop.store(true, Ordering::Release);

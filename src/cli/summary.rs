@@ -103,9 +103,10 @@ impl Summary {
             });
             (t.name.clone(), counts)
         });
-        let sinks = self.sinks.iter().map(|s| {
-            (s.name.clone(), json!({ "upserts": s.upserts, "deletes": s.deletes, "bytes": s.bytes }))
-        });
+        let sinks = self
+            .sinks
+            .iter()
+            .map(|s| (s.name.clone(), json!({ "upserts": s.upserts, "deletes": s.deletes, "bytes": s.bytes })));
         let rejected = self.rejected.iter().map(|(name, n)| (name.clone(), json!(n)));
         json!({
             "pipeline": self.name,
@@ -124,7 +125,16 @@ impl Summary {
     pub fn text(&self) -> String {
         let count = |n: u64| HumanCount(n).to_string();
         let rate = |n: u64| HumanCount((n as f64 / self.seconds.max(0.001)) as u64).to_string();
-        let mut tables = table(&["table", "records", "= rows applied", "+ deletions", "+ dead letters", "superseded", "rows now", "records/s"]);
+        let mut tables = table(&[
+            "table",
+            "records",
+            "= rows applied",
+            "+ deletions",
+            "+ dead letters",
+            "superseded",
+            "rows now",
+            "records/s",
+        ]);
         for t in &self.tables {
             tables.add_row([
                 t.name.clone(),
@@ -148,7 +158,11 @@ impl Summary {
         }
         for t in self.tables.iter().filter(|t| t.ambiguous > 0) {
             let hint = "their order is that of the partitions; `version:` would give them one of their own";
-            text.push_str(&format!("{}: {} records met others of their key from another partition: {hint}\n", t.name, count(t.ambiguous)));
+            text.push_str(&format!(
+                "{}: {} records met others of their key from another partition: {hint}\n",
+                t.name,
+                count(t.ambiguous)
+            ));
         }
         if self.dead_letters() > 0 {
             text.push_str(&format!("{} dead letters in {}\n", count(self.dead_letters()), self.dead_letters_path));

@@ -93,11 +93,12 @@ impl PathTree {
         &self.paths[field.0]
     }
 
-    /// Walks a JSON object. Everything in it is checked to be valid JSON, also what nobody asked for.
+    /// Walks a JSON object; returns it as text. Everything in it is checked to be valid JSON, also what nobody asked for.
     ///
     /// # Errors
     /// [`ExtractError`]; `fields` is then meaningless.
-    pub fn walk(&self, payload: &[u8], fields: &mut Fields) -> Result<(), ExtractError> {
+    pub fn walk<'a>(&self, payload: &'a [u8], fields: &mut Fields) -> Result<&'a str, ExtractError> {
+        let text = std::str::from_utf8(payload).map_err(|e| ExtractError::Syntax(e.to_string()))?;
         fields.values.clear();
         fields.values.resize(self.paths.len(), None);
         fields.members.clear();
@@ -105,7 +106,7 @@ impl PathTree {
             return Err(ExtractError::Depth);
         }
         let mut end = 0;
-        for entry in to_object_iter(payload) {
+        for entry in to_object_iter(text) {
             let (name, value) = entry.map_err(|e| syntax(&e))?;
             let value_slice = slice_of(payload, &value);
             let quote = memchr::memchr(b'"', &payload[end..]).expect("a member has a name") + end;
@@ -120,12 +121,18 @@ impl PathTree {
         // The iterator stops at the brace that closes the object. An empty object has no value to start behind.
         let close = memchr::memchr(b'}', &payload[end..]).map_or(payload.len(), |at| end + at + 1);
         match payload[close..].iter().find(|b| !b.is_ascii_whitespace()) {
-            None => Ok(()),
+            None => Ok(text),
             Some(_) => Err(ExtractError::Syntax("characters after its end".to_owned())),
         }
     }
 
-    fn take(&self, node: &Node, payload: &[u8], value: &LazyValue<'_>, fields: &mut Fields) -> Result<(), ExtractError> {
+    fn take(
+        &self,
+        node: &Node,
+        payload: &[u8],
+        value: &LazyValue<'_>,
+        fields: &mut Fields,
+    ) -> Result<(), ExtractError> {
         if let Some(field) = node.field {
             let slot = &mut fields.values[field.0];
             if slot.is_some() {
@@ -235,9 +242,34 @@ mod tests {
     #[test]
     fn what_is_no_json_object_is_refused() {
         let bad = [
-            "", " ", "x", "[]", "1", "\"a\"", "null", "{", "{}}", "{} {}", r#"{"a":1"#, r#"{"a":1,}"#, r#"{"a" 1}"#, r#"{"a":01}"#,
-            r#"{"a":{"b":}}"#, r#"{"a":[1,]}"#, r#"{"a":tru}"#, r#"{"a":"x}"#, "{\"a\":\"\n\"}", r#"{"a":"\x"}"#, r#"{'a':1}"#,
-            r#"{"a":1.}"#, r#"{"a":+1}"#, r#"{"a":NaN}"#, r#"{"a":-}"#, r#"{a:1}"#, r#"{"b":{"c":[1 2]}}"#, r#"{"b":{"c" 1}}"#,
+            "",
+            " ",
+            "x",
+            "[]",
+            "1",
+            "\"a\"",
+            "null",
+            "{",
+            "{}}",
+            "{} {}",
+            r#"{"a":1"#,
+            r#"{"a":1,}"#,
+            r#"{"a" 1}"#,
+            r#"{"a":01}"#,
+            r#"{"a":{"b":}}"#,
+            r#"{"a":[1,]}"#,
+            r#"{"a":tru}"#,
+            r#"{"a":"x}"#,
+            "{\"a\":\"\n\"}",
+            r#"{"a":"\x"}"#,
+            r#"{'a':1}"#,
+            r#"{"a":1.}"#,
+            r#"{"a":+1}"#,
+            r#"{"a":NaN}"#,
+            r#"{"a":-}"#,
+            r#"{a:1}"#,
+            r#"{"b":{"c":[1 2]}}"#,
+            r#"{"b":{"c" 1}}"#,
         ];
         for json in bad {
             assert!(matches!(walk(&["/a"], json), Err(ExtractError::Syntax(_))), "{json:?}");
@@ -252,7 +284,9 @@ mod tests {
         assert_eq!(walk(&["/a/0/0"], &nested(1_000_000)), Err(ExtractError::Depth));
         assert_eq!(walk(&["/a"], &format!("{{\"a\":{}", "[{\"b\":".repeat(1_000_000))), Err(ExtractError::Depth));
         assert!(walk(&["/a"], &nested(MAX_DEPTH - 1)).is_ok());
-        assert!(walk(&["/a"], &format!("{{\"a\":\"{}\", \"b\":[{}]}}", "[".repeat(1000), ["{}"; 1000].join(","))).is_ok());
+        assert!(
+            walk(&["/a"], &format!("{{\"a\":\"{}\", \"b\":[{}]}}", "[".repeat(1000), ["{}"; 1000].join(","))).is_ok()
+        );
     }
 
     #[test]
@@ -271,7 +305,11 @@ mod tests {
         let members: Vec<_> = fields.members().iter().map(|m| (text(m.whole), text(m.value), m.name)).collect();
         assert_eq!(
             members,
-            [(r#""a" : 1"#, "1", None), (r#""b":{"x":"}\""}"#, r#"{"x":"}\""}"#, Some(0)), (r#""" : [ ]"#, "[ ]", None)]
+            [
+                (r#""a" : 1"#, "1", None),
+                (r#""b":{"x":"}\""}"#, r#"{"x":"}\""}"#, Some(0)),
+                (r#""" : [ ]"#, "[ ]", None)
+            ]
         );
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use flowstone_operators::fuse::Moment;
 use flowstone_operators::interval::Interval;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::render;
 use super::scalar::{Key, Scalar, write_key};
@@ -55,7 +56,7 @@ pub struct Facets {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChildPieces {
     /// Pieces of the payload in payload order; the separators between members that stay neighbours are inside.
-    pub pieces: Box<[ChildPiece]>,
+    pub pieces: SmallVec<[ChildPiece; 4]>,
     /// The length of the whole child, rendered, in bytes.
     pub rendered_bytes: u32,
 }
@@ -103,7 +104,7 @@ pub struct Body {
     /// The bytes as they came.
     pub payload: Box<[u8]>,
     /// What each `fuse` that reads the table needs, in the order of those operators in the pipeline file.
-    pub facets: Box<[Facets]>,
+    pub facets: SmallVec<[Facets; 1]>,
 }
 
 /// A record that could not be processed.

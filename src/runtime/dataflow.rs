@@ -18,9 +18,9 @@ use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Concatenate, ConnectLoop, Feedback, OkErr, Probe};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
+use super::Never;
 use super::clock::{self, EpochClock};
 use super::job::Setup;
-use super::Never;
 use super::metrics::FuseMetrics;
 use crate::pipeline::compile::{Collection, FusePlan};
 use crate::record::{DeadLetter, Fused, Key, Record, Rejected, Row, Scalar, moment_bytes};
@@ -61,7 +61,8 @@ pub(super) fn build(scope: Scope<'_, u64>, setup: &Setup, done: &ProbeHandle<u64
         moments.push(documents);
         rejected.push(refused);
     }
-    let tables = tables.into_iter().map(|table| table.inner.map(|(record, t, d)| (Row::Record(record), t, d))).collect();
+    let tables =
+        tables.into_iter().map(|table| table.inner.map(|(record, t, d)| (Row::Record(record), t, d))).collect();
     let dead_letters = scope.concatenate(dead_letters);
     let collections = Collections { tables, moments, rejected, dead_letters };
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use timely::dataflow::ProbeHandle;
@@ -172,17 +172,24 @@ impl Job {
             control: self.control.clone(),
             metrics: self.metrics,
         });
-        let guards = timely::execute(timely::Config::process(self.workers), move |worker| work(worker, &setup, drain));
-        let results = guards.map_err(RunError::Workers)?.join();
-        if let Some(failure) = self.control.take_failure() {
-            return Err(failure);
+        let (ended, ends) = std::sync::mpsc::channel();
+        let ended = Mutex::new(ended);
+        let guards = timely::execute(timely::Config::process(self.workers), move |worker| {
+            let complete = work(worker, &setup, drain);
+            // Nobody is left to hear it if the caller has gone.
+            let _ = ended.lock().expect("a panic would have ended the process").send(complete);
+            drop_dataflows(worker);
+        });
+        let guards = guards.map_err(RunError::Workers)?;
+        let complete = ends.iter().take(self.workers).fold(true, |all, complete| all && complete);
+        // Freeing millions of rows one by one takes a while, and nobody has to wait for it.
+        std::thread::spawn(move || drop(guards));
+        match self.control.take_failure() {
+            Some(failure) => Err(failure),
+            None if complete => Ok(Outcome::Complete),
+            None if self.control.is_abandoned() => Ok(Outcome::NothingWritten),
+            None => Ok(Outcome::NotDrained),
         }
-        let complete = results.into_iter().collect::<Result<Vec<bool>, String>>().map_err(RunError::Workers)?;
-        Ok(match complete.into_iter().all(|done| done) {
-            true => Outcome::Complete,
-            false if self.control.is_abandoned() => Outcome::NothingWritten,
-            false => Outcome::NotDrained,
-        })
     }
 
     fn open_sources(&self) -> Result<Vec<(String, Catalog)>, RunError> {
@@ -214,10 +221,12 @@ fn work(worker: &mut timely::worker::Worker, setup: &Setup, drain: Duration) -> 
             control.set_following();
         }
     }
-    let complete = done.done();
-    // What is left is dropped with the dataflow: nobody waits for it.
+    done.done()
+}
+
+/// Ends what is left of the dataflow: nobody waits for it.
+fn drop_dataflows(worker: &mut timely::worker::Worker) {
     for dataflow in worker.installed_dataflows() {
         worker.drop_dataflow(dataflow);
     }
-    complete
 }

@@ -22,7 +22,12 @@ enum Store {
 
 impl Stores {
     /// Opens the store of each sink. Also returns an epoch above all that any of them holds.
-    pub(super) fn open(plan: &Plan, base: &Path, dead_letters: &Path, metrics: &Metrics) -> Result<(Self, u64), RunError> {
+    pub(super) fn open(
+        plan: &Plan,
+        base: &Path,
+        dead_letters: &Path,
+        metrics: &Metrics,
+    ) -> Result<(Self, u64), RunError> {
         let mut writers = Vec::new();
         let mut above = 0;
         for (number, sink) in plan.sinks.iter().enumerate() {

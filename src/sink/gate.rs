@@ -35,13 +35,15 @@ pub fn gate<'scope>(
         &format!("Gate {name}"),
         |_, info| {
             let activator = scope.activator_for(info.address);
-            let mut waiting: BTreeMap<u64, (Capability<u64>, Vec<(Row, isize)>)> = BTreeMap::new();
-            let mut released: VecDeque<(Capability<u64>, std::vec::IntoIter<Change>)> = VecDeque::new();
+            let mut waiting: BTreeMap<u64, (Capability<u64>, Vec<Vec<RowDiff>>)> = BTreeMap::new();
+            let mut released: VecDeque<(Capability<u64>, Released)> = VecDeque::new();
             move |(rows, complete), (release, sealed), output| {
                 rows.for_each_time(|time, data| {
-                    for (row, epoch, diff) in data.flat_map(|d| d.drain(..)) {
-                        let retained = || (time.delayed(&epoch, output.output_index()), Vec::new());
-                        waiting.entry(epoch).or_insert_with(retained).1.push((row, diff));
+                    for chunk in data.map(std::mem::take) {
+                        for (epoch, chunk) in by_epoch(chunk) {
+                            let retained = || (time.delayed(&epoch, output.output_index()), Vec::new());
+                            waiting.entry(epoch).or_insert_with(retained).1.push(chunk);
+                        }
                     }
                 });
                 release.for_each(|_, _| ());
@@ -49,16 +51,17 @@ pub fn gate<'scope>(
                     waiting.first_entry().filter(|e| !complete.less_equal(e.key()) && !sealed.less_equal(e.key()))
                 {
                     let (capability, changes) = entry.remove();
-                    released.push_back((capability, consolidate(changes).into_iter()));
+                    released.push_back((capability, consolidate(changes)));
                 }
                 let mut fuel = FUEL;
                 while let Some((capability, changes)) = released.front_mut() {
-                    let before = changes.len();
-                    output.session(&capability).give_iterator(changes.by_ref().take(fuel));
-                    fuel -= before - changes.len();
-                    if fuel == 0 {
-                        activator.activate();
-                        return;
+                    for mut chunk in changes {
+                        fuel = fuel.saturating_sub(chunk.len());
+                        output.session(&capability).give_container(&mut chunk);
+                        if fuel == 0 {
+                            activator.activate();
+                            return;
+                        }
                     }
                     released.pop_front();
                 }
@@ -67,16 +70,47 @@ pub fn gate<'scope>(
     )
 }
 
+/// Changes on their way out, buffer by buffer.
+type Released = Box<dyn Iterator<Item = Vec<Change>>>;
+
+/// A buffer, cut by epochs; nearly always it has only one and stays as it is.
+fn by_epoch(chunk: Vec<RowDiff>) -> Vec<(u64, Vec<RowDiff>)> {
+    let Some(first) = chunk.first().map(|(_, epoch, _)| *epoch) else { return Vec::new() };
+    if chunk.iter().all(|(_, epoch, _)| *epoch == first) {
+        return vec![(first, chunk)];
+    }
+    let mut parts: BTreeMap<u64, Vec<RowDiff>> = BTreeMap::new();
+    chunk.into_iter().for_each(|change| parts.entry(change.1).or_default().push(change));
+    parts.into_iter().collect()
+}
+
+/// The changes of an epoch, one a key and in the order of the keys.
+///
+/// A fill in order passes buffer by buffer, without being gathered: it may be as large as the sink's whole content.
+fn consolidate(changes: Vec<Vec<RowDiff>>) -> Released {
+    if is_fresh(&changes) {
+        let upserts = |chunk: Vec<RowDiff>| chunk.into_iter().map(|(row, _, _)| Change::Upsert(row)).collect();
+        return Box::new(changes.into_iter().map(upserts));
+    }
+    let changes = changes.into_iter().flatten().map(|(row, _, diff)| (row, diff)).collect();
+    Box::new(std::iter::once(net(changes)))
+}
+
+/// Whether there is nothing but one new row a key, in order.
+fn is_fresh(changes: &[Vec<RowDiff>]) -> bool {
+    let mut last: Option<&Row> = None;
+    changes.iter().flatten().all(|(row, _, diff)| {
+        let follows = last.is_none_or(|last| last < row && !last.same_key(row));
+        last = Some(row);
+        *diff == 1 && follows
+    })
+}
+
 /// What became of each key: its new row, or that it has none. Changes that cancel out are nothing.
 ///
 /// # Panics
 /// If a key has more than one row: a broken invariant of the operator that emitted them.
-fn consolidate(mut changes: Vec<(Row, isize)>) -> Vec<Change> {
-    let fresh = changes.iter().all(|(_, diff)| *diff == 1)
-        && changes.array_windows().all(|[a, b]| a.0 < b.0 && !a.0.same_key(&b.0));
-    if fresh {
-        return changes.into_iter().map(|(row, _)| Change::Upsert(row)).collect();
-    }
+fn net(mut changes: Vec<(Row, isize)>) -> Vec<Change> {
     changes.sort_unstable();
     changes.dedup_by(|later, kept| {
         let same = later.0 == kept.0;
@@ -130,18 +164,30 @@ mod tests {
             Change::Upsert(row(3, "new")),
             Change::Upsert(row(5, "a")),
         ];
-        assert_eq!(consolidate(changes), expected);
+        assert_eq!(net(changes), expected);
     }
 
     #[test]
     fn a_fill_in_order_passes_as_it_is() {
-        let changes = vec![(row(1, "a"), 1), (row(2, "b"), 1)];
-        assert_eq!(consolidate(changes), [Change::Upsert(row(1, "a")), Change::Upsert(row(2, "b"))]);
+        let chunks = || vec![vec![(row(1, "a"), 5, 1)], vec![(row(2, "b"), 5, 1), (row(3, "c"), 5, 1)]];
+        let out: Vec<Vec<Change>> = consolidate(chunks()).collect();
+        assert_eq!(out[0], [Change::Upsert(row(1, "a"))]);
+        assert_eq!(out[1], [Change::Upsert(row(2, "b")), Change::Upsert(row(3, "c"))]);
+        let out: Vec<Vec<Change>> = consolidate(chunks().into_iter().rev().collect()).collect();
+        assert_eq!(out.len(), 1, "out of order it is gathered and sorted");
+        assert_eq!(out[0].len(), 3);
+    }
+
+    #[test]
+    fn a_buffer_is_cut_by_the_epochs_of_its_changes() {
+        let chunk = vec![(row(1, "a"), 6, 1), (row(2, "b"), 5, 1), (row(3, "c"), 6, -1)];
+        let parts = by_epoch(chunk);
+        assert_eq!(parts.iter().map(|(epoch, part)| (*epoch, part.len())).collect::<Vec<_>>(), [(5, 1), (6, 2)]);
     }
 
     #[test]
     #[should_panic(expected = "two rows of one key")]
     fn two_rows_of_a_key_are_a_bug() {
-        consolidate(vec![(row(1, "a"), 1), (row(1, "b"), 1)]);
+        net(vec![(row(1, "a"), 1), (row(1, "b"), 1)]);
     }
 }

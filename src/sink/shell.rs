@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
 
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
@@ -46,7 +45,11 @@ enum Job {
 }
 
 /// Writes the released changes. Returns the acknowledgements: an empty stream whose frontier is the sink's upper.
-pub fn write<'scope>(changes: StreamVec<'scope, u64, Change>, shell: Shell, placement: Placement) -> StreamVec<'scope, u64, Never> {
+pub fn write<'scope>(
+    changes: StreamVec<'scope, u64, Change>,
+    shell: Shell,
+    placement: Placement,
+) -> StreamVec<'scope, u64, Never> {
     let (changes, writer) = match placement {
         Placement::Single(writer) => (changes.exchange(|_| 0), writer),
         Placement::EveryWorker(writer) => (changes, Some(writer)),
@@ -100,7 +103,8 @@ impl Feed {
         let (jobs, inbox) = sync_channel(JOBS);
         let durable_upper = Arc::new(AtomicU64::new(0));
         let Shell { name, fill, metrics, control } = shell;
-        let thread = WriterThread { writer, name: name.clone(), durable_upper: durable_upper.clone(), activator, control };
+        let wake = Wake { durable_upper: durable_upper.clone(), activator };
+        let thread = WriterThread { writer, name: name.clone(), wake, control };
         std::thread::Builder::new()
             .name(format!("sink {name}"))
             .spawn(move || thread.run(&inbox))
@@ -179,58 +183,64 @@ impl Feed {
 struct WriterThread {
     writer: Box<dyn Writer>,
     name: String,
-    durable_upper: Arc<AtomicU64>,
-    activator: SyncActivator,
+    wake: Wake,
     control: Arc<Control>,
 }
 
-impl WriterThread {
-    fn run(mut self, inbox: &Receiver<Job>) {
-        if let Err(error) = self.work(inbox) {
-            self.control.fail(RunError::Sink { name: self.name.clone(), source: error });
-        }
-        self.wake();
-    }
+/// Tells the dataflow how far the store is.
+struct Wake {
+    durable_upper: Arc<AtomicU64>,
+    activator: SyncActivator,
+}
 
-    fn work(&mut self, inbox: &Receiver<Job>) -> Result<(), SinkError> {
-        loop {
-            let job = match inbox.try_recv() {
-                Ok(job) => Ok(job),
-                Err(_) => match self.idle()? {
-                    None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                    Some(delay) => inbox.recv_timeout(delay),
-                },
-            };
-            match job {
-                Ok(Job::Write(epoch, mut changes)) => self.writer.write(epoch, &mut changes)?,
-                Ok(Job::Close(epoch, sweep)) => self.writer.close(epoch, sweep)?,
-                Ok(Job::Finish) => {
-                    self.writer.finish()?;
-                    self.publish();
-                    return Ok(());
-                }
-                Err(RecvTimeoutError::Timeout) => (),
-                // The dataflow was dropped: the run was abandoned, and what is not closed must not be made durable.
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            }
-            self.publish();
-        }
-    }
-
-    fn idle(&mut self) -> Result<Option<Duration>, SinkError> {
-        let delay = self.writer.idle()?;
-        self.publish();
-        Ok(delay)
-    }
-
+impl Wake {
     /// Publish, *then* wake: the other way round is a lost wake-up.
-    fn publish(&self) {
-        self.durable_upper.store(self.writer.durable_upper(), Ordering::Release);
-        self.wake();
-    }
-
-    fn wake(&self) {
+    fn publish(&self, upper: u64) {
+        self.durable_upper.store(upper, Ordering::Release);
         // An error means that the worker is gone, and there is nobody to tell.
         let _ = self.activator.activate();
+    }
+}
+
+impl WriterThread {
+    fn run(self, inbox: &Receiver<Job>) {
+        let WriterThread { mut writer, name, wake, control } = self;
+        match work(writer.as_mut(), inbox, &wake) {
+            Ok(()) => {
+                // The store is released before anybody hears of the end.
+                let upper = writer.durable_upper();
+                drop(writer);
+                wake.publish(upper);
+            }
+            Err(error) => {
+                control.fail(RunError::Sink { name, source: error });
+                wake.publish(writer.durable_upper());
+            }
+        }
+    }
+}
+
+fn work(writer: &mut dyn Writer, inbox: &Receiver<Job>, wake: &Wake) -> Result<(), SinkError> {
+    loop {
+        let job = match inbox.try_recv() {
+            Ok(job) => Ok(job),
+            Err(_) => {
+                let delay = writer.idle()?;
+                wake.publish(writer.durable_upper());
+                match delay {
+                    None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                    Some(delay) => inbox.recv_timeout(delay),
+                }
+            }
+        };
+        match job {
+            Ok(Job::Write(epoch, mut changes)) => writer.write(epoch, &mut changes)?,
+            Ok(Job::Close(epoch, sweep)) => writer.close(epoch, sweep)?,
+            Ok(Job::Finish) => return writer.finish(),
+            Err(RecvTimeoutError::Timeout) => (),
+            // The dataflow was dropped: the run was abandoned, and what is not closed must not be made durable.
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        wake.publish(writer.durable_upper());
     }
 }

@@ -84,17 +84,22 @@ fn entry<'a, K, C>(content: &'a C, diff: isize, facets: &impl Fn(&C) -> Facets<'
 
 /// Numbers the kinds and sorts the entries as children stand in documents: by kind, start, end, content.
 fn order<K: Ord, C: Ord>(entries: &mut [Entry<'_, C>], facets: &impl Fn(&C) -> Facets<'_, K>) {
-    let mut kinds: Vec<&K> = Vec::new();
-    for entry in entries.iter() {
-        let kind = facets(entry.content).kind;
-        if let Err(at) = kinds.binary_search(&kind) {
-            kinds.insert(at, kind);
-        }
-    }
+    // Numbered as they are met, then by their order: each entry's kind is looked at once.
+    let mut kinds: Vec<(&K, u32)> = Vec::new();
     for entry in entries.iter_mut() {
-        let at = kinds.binary_search(&facets(entry.content).kind).expect("each kind was numbered");
-        entry.kind = u32::try_from(at).expect("fewer than 2^32 kinds");
+        let kind = facets(entry.content).kind;
+        let at = kinds.binary_search_by(|(k, _)| (*k).cmp(kind)).unwrap_or_else(|at| {
+            let met = u32::try_from(kinds.len()).expect("fewer than 2^32 kinds");
+            kinds.insert(at, (kind, met));
+            at
+        });
+        entry.kind = kinds[at].1;
     }
+    let mut ranks = vec![0; kinds.len()];
+    for (rank, (_, met)) in (0..).zip(&kinds) {
+        ranks[*met as usize] = rank;
+    }
+    entries.iter_mut().for_each(|entry| entry.kind = ranks[entry.kind as usize]);
     entries.sort_unstable_by(|a, b| {
         (a.kind, a.interval).cmp(&(b.kind, b.interval)).then_with(|| a.content.cmp(b.content))
     });

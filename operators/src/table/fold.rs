@@ -58,29 +58,40 @@ pub(super) struct Found {
     pub ambiguous: u64,
 }
 
-/// The newest record of each key that an epoch has seen so far.
+/// The newest record of each key that an epoch has seen so far, in the order in which keys were first seen.
+///
+/// Order matters for speed alone: records that came together stand together in memory, and what follows visits them so.
 #[derive(Debug)]
 pub(super) struct Candidates<R> {
-    newest: HashTable<R>,
+    newest: Vec<R>,
+    /// `(route, place in newest)`; with the route beside it, growing and probing touch no record.
+    places: HashTable<(u64, u32)>,
     found: Found,
 }
 
 impl<R> Default for Candidates<R> {
     fn default() -> Self {
-        Candidates { newest: HashTable::new(), found: Found::default() }
+        Candidates { newest: Vec::new(), places: HashTable::new(), found: Found::default() }
     }
 }
 
 impl<R: Versioned> Candidates<R> {
     /// Takes a record in. Memory: one record a key, whatever the number of its versions.
     pub(super) fn offer(&mut self, record: R) {
-        match self.newest.entry(record.route(), |other| other.same_key(&record), Versioned::route) {
-            Entry::Vacant(vacant) => drop(vacant.insert(record)),
-            Entry::Occupied(mut occupied) => {
+        let route = record.route();
+        let same = |(other, place): &(u64, u32)| *other == route && self.newest[*place as usize].same_key(&record);
+        match self.places.entry(route, same, |(route, _)| *route) {
+            Entry::Vacant(vacant) => {
+                let place = u32::try_from(self.newest.len()).expect("fewer than 2^32 keys an epoch and worker");
+                vacant.insert((route, place));
+                self.newest.push(record);
+            }
+            Entry::Occupied(occupied) => {
+                let newest = &mut self.newest[occupied.get().1 as usize];
                 self.found.superseded += 1;
-                self.found.ambiguous += u64::from(record.is_ambiguous_with(occupied.get()));
-                if record.is_after(occupied.get()) {
-                    *occupied.get_mut() = record;
+                self.found.ambiguous += u64::from(record.is_ambiguous_with(newest));
+                if record.is_after(newest) {
+                    *newest = record;
                 }
             }
         }
@@ -90,7 +101,8 @@ impl<R: Versioned> Candidates<R> {
 /// The rows of a table, and the deletions that it must remember.
 #[derive(Debug)]
 pub(super) struct Rows<R> {
-    rows: HashTable<R>,
+    /// `(route, row)`.
+    rows: HashTable<(u64, R)>,
     /// Remembered deletions, by the epoch of their arrival.
     deletions: VecDeque<(u64, R)>,
     /// How long they are remembered, in the unit of epochs.
@@ -105,7 +117,7 @@ impl<R: Versioned + Clone> Rows<R> {
     /// Applies an epoch; emits the rows that go (-1) and come (+1). A record that changes nothing emits nothing.
     pub(super) fn apply(&mut self, epoch: u64, candidates: Candidates<R>, mut emit: impl FnMut(R, isize)) -> Found {
         self.forget(epoch);
-        let Candidates { newest, mut found } = candidates;
+        let Candidates { newest, mut found, .. } = candidates;
         if self.rows.is_empty() {
             self.load(epoch, newest, emit);
             return found;
@@ -114,16 +126,18 @@ impl<R: Versioned + Clone> Rows<R> {
             if record.is_deletion() && record.is_remembered() {
                 self.deletions.push_back((epoch, record.clone()));
             }
-            match self.rows.entry(record.route(), |row| row.same_key(&record), Versioned::route) {
+            let route = record.route();
+            let same = |(other, row): &(u64, R)| *other == route && row.same_key(&record);
+            match self.rows.entry(route, same, |(route, _)| *route) {
                 Entry::Vacant(_) if record.is_deletion() && !record.is_remembered() => (),
                 Entry::Vacant(vacant) => {
                     if !record.is_deletion() {
                         emit(record.clone(), 1);
                     }
-                    vacant.insert(record);
+                    vacant.insert((route, record));
                 }
                 Entry::Occupied(mut occupied) => {
-                    let row = occupied.get_mut();
+                    let row = &mut occupied.get_mut().1;
                     found.ambiguous += u64::from(record.is_ambiguous_with(row));
                     if !record.is_after(row) {
                         found.superseded += 1;
@@ -148,16 +162,19 @@ impl<R: Versioned + Clone> Rows<R> {
     }
 
     /// The first epoch of an empty table: its newest records are the rows.
-    fn load(&mut self, epoch: u64, mut newest: HashTable<R>, mut emit: impl FnMut(R, isize)) {
-        newest.retain(|record| !record.is_deletion() || record.is_remembered());
-        for record in &newest {
-            if record.is_deletion() {
+    fn load(&mut self, epoch: u64, newest: Vec<R>, mut emit: impl FnMut(R, isize)) {
+        self.rows.reserve(newest.len(), |(route, _)| *route);
+        for record in newest {
+            if !record.is_deletion() {
+                emit(record.clone(), 1);
+            } else if record.is_remembered() {
                 self.deletions.push_back((epoch, record.clone()));
             } else {
-                emit(record.clone(), 1);
+                continue;
             }
+            let route = record.route();
+            self.rows.insert_unique(route, (route, record), |(route, _)| *route);
         }
-        self.rows = newest;
     }
 
     /// Drops deletions that were remembered for long enough, unless a newer record has taken their place.
@@ -165,7 +182,7 @@ impl<R: Versioned + Clone> Rows<R> {
         let remember = self.remember;
         while let Some((_, old)) = self.deletions.pop_front_if(|(arrived, _)| arrived.saturating_add(remember) <= epoch)
         {
-            let still = |row: &R| row.same_key(&old) && row.is_deletion() && !row.is_after(&old);
+            let still = |(_, row): &(u64, R)| row.same_key(&old) && row.is_deletion() && !row.is_after(&old);
             if let Ok(entry) = self.rows.find_entry(old.route(), still) {
                 entry.remove();
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use flowstone_operators::interval::{Boundary, Interval};
+use smallvec::SmallVec;
 
 use crate::record::extract::{FieldId, Fields, PathTree};
 use crate::record::path::FieldPath;
@@ -85,8 +86,13 @@ impl Decoder {
     ///
     /// # Errors
     /// The first reason why the record can not be processed, for people.
-    pub fn decode(&mut self, payload: &[u8], position: Position, origin: impl FnOnce() -> Key) -> Result<Record, String> {
-        self.tree.walk(payload, &mut self.fields).map_err(|e| e.to_string())?;
+    pub fn decode(
+        &mut self,
+        payload: &[u8],
+        position: Position,
+        origin: impl FnOnce() -> Key,
+    ) -> Result<Record, String> {
+        let payload = self.tree.walk(payload, &mut self.fields).map_err(|e| e.to_string())?;
         let key = match self.key.as_slice() {
             [] => origin(),
             [field] => Key::One(self.scalar(payload, *field)?),
@@ -96,18 +102,18 @@ impl Decoder {
         let body = if self.is_deletion(payload)? {
             None
         } else {
-            let mut facets = Vec::with_capacity(self.facets.len());
+            let mut facets = SmallVec::with_capacity(self.facets.len());
             for at in 0..self.facets.len() {
                 facets.push(self.facets(payload, at)?);
             }
-            Some(Body { payload: payload.into(), facets: facets.into() })
+            Some(Body { payload: payload.as_bytes().into(), facets })
         };
         Ok(Record { route: key.route(), key, version, position, body })
     }
 
-    fn value<'a>(&self, payload: &'a [u8], field: FieldId) -> Result<&'a str, String> {
+    fn value<'a>(&self, payload: &'a str, field: FieldId) -> Result<&'a str, String> {
         let slice = self.fields.get(field).ok_or_else(|| format!("no field {}", self.tree.path(field)))?;
-        Ok(std::str::from_utf8(slice.of(payload)).expect("the walk has checked the encoding"))
+        Ok(&payload[slice.start as usize..slice.end as usize])
     }
 
     fn wrong(&self, field: FieldId, expected: &str, found: &str) -> String {
@@ -115,16 +121,18 @@ impl Decoder {
         format!("field {} is not {expected}: {found}", self.tree.path(field))
     }
 
-    fn scalar(&self, payload: &[u8], field: FieldId) -> Result<Scalar, String> {
+    fn scalar(&self, payload: &str, field: FieldId) -> Result<Scalar, String> {
         let raw = self.value(payload, field)?;
         if raw.starts_with('"') {
-            return Ok(Scalar::Str(unescape(raw).ok_or_else(|| self.wrong(field, "a valid string", raw))?.as_ref().into()));
+            return Ok(Scalar::Str(
+                unescape(raw).ok_or_else(|| self.wrong(field, "a valid string", raw))?.as_ref().into(),
+            ));
         }
         integer(raw).ok_or_else(|| self.wrong(field, "a string or an integer of 64 bits", raw))
     }
 
     /// A string that many records share.
-    fn shared(&mut self, payload: &[u8], field: FieldId) -> Result<Option<Arc<str>>, String> {
+    fn shared(&mut self, payload: &str, field: FieldId) -> Result<Option<Arc<str>>, String> {
         let raw = self.value(payload, field)?;
         if !raw.starts_with('"') {
             return Ok(None);
@@ -133,7 +141,7 @@ impl Decoder {
         Ok(Some(self.strings.share(&text)))
     }
 
-    fn version(&self, payload: &[u8], field: FieldId) -> Result<i64, String> {
+    fn version(&self, payload: &str, field: FieldId) -> Result<i64, String> {
         let raw = self.value(payload, field)?;
         let wrong = || self.wrong(field, "an integer of 64 bits or an RFC 3339 time", raw);
         if !raw.starts_with('"') {
@@ -144,28 +152,29 @@ impl Decoder {
         i64::try_from(time.as_nanosecond()).map_err(|_| wrong())
     }
 
-    fn is_deletion(&self, payload: &[u8]) -> Result<bool, String> {
+    fn is_deletion(&self, payload: &str) -> Result<bool, String> {
         let Some(field) = self.delete else { return Ok(false) };
-        match self.fields.get(field).map(|slice| slice.of(payload)) {
+        match self.fields.get(field).map(|slice| slice.of(payload.as_bytes())) {
             Some(b"true") => Ok(true),
             None | Some(b"false" | b"null") => Ok(false),
             Some(_) => Err(self.wrong(field, "true or false", self.value(payload, field)?)),
         }
     }
 
-    fn time_ns(&self, payload: &[u8], field: FieldId) -> Result<i64, String> {
+    fn time_ns(&self, payload: &str, field: FieldId) -> Result<i64, String> {
         let raw = self.value(payload, field)?;
         raw.parse().map_err(|_| self.wrong(field, "a time in integer nanoseconds", raw))
     }
 
-    fn facets(&mut self, payload: &[u8], at: usize) -> Result<Facets, String> {
+    fn facets(&mut self, payload: &str, at: usize) -> Result<Facets, String> {
         let (by, kind) = (self.facets[at].by, self.facets[at].kind);
         let asset = match self.shared(payload, by)? {
             Some(text) => Scalar::Str(text),
             None => self.scalar(payload, by)?,
         };
         let kind_text = self.shared(payload, kind)?;
-        let kind_text = kind_text.ok_or_else(|| self.wrong(kind, "a string", self.value(payload, kind).unwrap_or("")))?;
+        let kind_text =
+            kind_text.ok_or_else(|| self.wrong(kind, "a string", self.value(payload, kind).unwrap_or("")))?;
         let plan = &self.facets[at];
         let (start_ns, end_ns) = (self.time_ns(payload, plan.start)?, self.time_ns(payload, plan.end)?);
         let interval = Interval::from_range(start_ns, end_ns, plan.boundary).map_err(|e| e.to_string())?;
@@ -206,7 +215,7 @@ impl FacetPlan {
 
     /// The payload without the members that children do not have, and with the type's member renamed.
     fn child(&self, fields: &Fields, type_value: Slice) -> ChildPieces {
-        let mut pieces: Vec<ChildPiece> = Vec::with_capacity(4);
+        let mut pieces: SmallVec<[ChildPiece; 4]> = SmallVec::new();
         if self.type_member.is_none() {
             pieces.push(ChildPiece { slice: type_value, lead: Lead::Type });
         }
@@ -239,7 +248,7 @@ impl FacetPlan {
         }
         let length = |p: &ChildPiece| p.slice.end - p.slice.start + p.lead.text().len() as u32;
         let rendered_bytes = 2 + pieces.iter().map(length).sum::<u32>();
-        ChildPieces { pieces: pieces.into(), rendered_bytes }
+        ChildPieces { pieces, rendered_bytes }
     }
 }
 

@@ -92,12 +92,14 @@ fn capability_2_times_are_integers_of_64_bits_and_survive() {
 
 #[test]
 fn bad_ranges_are_refused_with_their_reason() {
-    let with = |start: &str, end: &str| {
-        decode(&JOEY.replace("2000000000", start).replace("8000000000", end)).unwrap_err()
-    };
+    let with =
+        |start: &str, end: &str| decode(&JOEY.replace("2000000000", start).replace("8000000000", end)).unwrap_err();
     assert_eq!(with("9", "8"), "range ends before it starts: start 9 ns, end 8 ns");
     assert_eq!(with("-1", "8"), "range starts before zero: -1 ns");
-    assert_eq!(with("0", "100000000000001"), "range is longer than max_range: 100000000000001 ns, at most 100000000000000 ns");
+    assert_eq!(
+        with("0", "100000000000001"),
+        "range is longer than max_range: 100000000000001 ns, at most 100000000000000 ns"
+    );
     assert_eq!(with("9223372036854775807", "9223372036854775807"), "range ends beyond the greatest time, 2^63 - 1 ns");
     for bad in ["1.5", "1e9", "\"1\"", "null", "true", "9223372036854775808", "[1]"] {
         let reason = with("1", bad);
@@ -164,7 +166,10 @@ fn fields_select_what_children_show() {
     nested.context = "nothing".to_owned();
     let document = with(nested);
     assert!(document.starts_with(r#"{"time_bucket_start_ns""#));
-    assert!(children(&document).starts_with(r#"[{"annotation_type":"81686010","annotation_id":"c1","type":"CHARACTER_SEARCH","#));
+    assert!(
+        children(&document)
+            .starts_with(r#"[{"annotation_type":"81686010","annotation_id":"c1","type":"CHARACTER_SEARCH","#)
+    );
 }
 
 proptest::proptest! {

@@ -63,7 +63,7 @@ impl Made {
             interval: Interval::new(self.range.0, self.range.1),
             context: None,
             child: ChildPieces {
-                pieces: [ChildPiece { slice, lead: Lead::None }].into(),
+                pieces: std::iter::once(ChildPiece { slice, lead: Lead::None }).collect(),
                 rendered_bytes: payload.len() as u32,
             },
         };

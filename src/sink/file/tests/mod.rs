@@ -22,7 +22,7 @@ fn row(key: &str, document: &str) -> Row {
         key,
         version: None,
         position: Position { source: 0, partition: 0, offset: 0 },
-        body: Some(Body { payload: document.as_bytes().into(), facets: Box::new([]) }),
+        body: Some(Body { payload: document.as_bytes().into(), facets: Default::default() }),
     }))
 }
 

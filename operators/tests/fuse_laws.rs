@@ -11,6 +11,7 @@ use proptest::prelude::*;
 /// `(kind, range, id, payload)`
 type Annotation = (u8, Interval, u16, u8);
 type Update = ((u32, Annotation), u64, isize);
+type Live = BTreeSet<(u32, Annotation)>;
 type Document = Moment<u32, Annotation>;
 
 /// One record of a history: what an annotation id stands for from now on. `None` deletes.
@@ -19,12 +20,7 @@ type Step = (u16, Option<(u32, u8, Interval, u8)>);
 const LAST: i64 = 60;
 
 /// The documents that a set of annotations gives: look at every cell, then join equal neighbours.
-fn oracle(
-    live: &BTreeSet<(u32, Annotation)>,
-    emit: Emit,
-    min_kinds: usize,
-    require: &[u8],
-) -> BTreeMap<Document, isize> {
+fn oracle(live: &Live, emit: Emit, min_kinds: usize, require: &[u8]) -> BTreeMap<Document, isize> {
     let width = match emit {
         Emit::Buckets(grid) | Emit::Runs(grid) => grid.width_ns(),
         Emit::Segments => 1,
@@ -57,7 +53,7 @@ fn oracle(
 }
 
 /// The changes of the annotations, by epoch, and the live annotations after each.
-fn changes(epochs: &[Vec<Step>]) -> (Vec<Vec<Update>>, Vec<BTreeSet<(u32, Annotation)>>) {
+fn changes(epochs: &[Vec<Step>]) -> (Vec<Vec<Update>>, Vec<Live>) {
     let mut rows: BTreeMap<u16, (u32, Annotation)> = BTreeMap::new();
     let (mut updates, mut states) = (Vec::new(), Vec::new());
     for (epoch, steps) in (0..).zip(epochs) {
@@ -93,7 +89,7 @@ fn facets(a: &Annotation) -> Facets<'_, u8> {
 fn range() -> impl Strategy<Value = Interval> {
     // Short ones, ties, zero lengths (one nanosecond), and some that span everything.
     prop_oneof![
-        6 => (0..LAST - 12, 0..12i64).prop_map(|(s, l)| Interval::from_range(s, s + l, Boundary::Exclusive).unwrap()),
+        6 => (0..LAST - 12, 0..12i64).prop_map(|(s, l)| Interval::from_range(s, s + l, Boundary::Exclusive).expect("a valid range")),
         1 => (0..5i64).prop_map(|s| Interval::new(s, LAST)),
     ]
 }

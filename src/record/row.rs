@@ -88,7 +88,7 @@ pub enum Lead {
 pub struct Record {
     /// The row's key.
     pub key: Key,
-    /// [`Key::route`], computed once.
+    /// The key's routing hash, computed once.
     pub route: u64,
     /// What `version:` names: an integer, or a time in nanoseconds since 1970.
     pub version: Option<i64>,

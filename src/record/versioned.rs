@@ -1,9 +1,8 @@
 //! Records as tables fold them.
 
-use flowstone_operators::route::Route;
 use flowstone_operators::table::Versioned;
 
-use super::{Record, Scalar};
+use super::Record;
 
 /// By version if there is one, ties and all others by (source, partition, offset).
 impl Versioned for Record {
@@ -34,11 +33,5 @@ impl Versioned for Record {
     fn is_ambiguous_with(&self, other: &Self) -> bool {
         let partition = |r: &Self| (r.position.source, r.position.partition);
         self.version.is_none() && partition(self) != partition(other)
-    }
-}
-
-impl Route for Scalar {
-    fn route(&self) -> u64 {
-        Scalar::route(self)
     }
 }

@@ -181,7 +181,8 @@ impl Job {
             drop_dataflows(worker);
         });
         let guards = guards.map_err(RunError::Workers)?;
-        let complete = ends.iter().take(self.workers).fold(true, |all, complete| all && complete);
+        let ends: Vec<bool> = ends.iter().take(self.workers).collect();
+        let complete = ends.into_iter().all(|complete| complete);
         // Freeing millions of rows one by one takes a while, and nobody has to wait for it.
         std::thread::spawn(move || drop(guards));
         match self.control.take_failure() {

@@ -125,10 +125,10 @@ where
                         let (key, interval, diff) = (key.clone(), emission.interval, emission.diff);
                         match emission.content {
                             Content::Children(children) => {
-                                moments.give((Moment { key, interval, children }, *epoch, diff))
+                                moments.give((Moment { key, interval, children }, *epoch, diff));
                             }
                             Content::TooMany(children) => {
-                                rejections.give((Rejection { key, interval, children }, *epoch, diff))
+                                rejections.give((Rejection { key, interval, children }, *epoch, diff));
                             }
                         }
                     });

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use flowstone_operators::interval::{Boundary, Interval};
+use flowstone_operators::route::Route;
 use smallvec::SmallVec;
 
 use crate::record::extract::{FieldId, Fields, PathTree};

@@ -73,7 +73,7 @@ fn reader(path: &Path) -> Connection {
 fn row(key: &str, document: &str) -> Row {
     let key = Key::One(Scalar::from(key));
     Row::Record(Arc::new(Record {
-        route: key.route(),
+        route: flowstone_operators::route::Route::route(&key),
         key,
         version: None,
         position: Position { source: 0, partition: 0, offset: 0 },

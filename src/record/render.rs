@@ -3,13 +3,15 @@
 use super::row::{ChildPieces, DeadLetter, Fused, Lead, Rejected, Row};
 use super::scalar::{write_integer, write_string};
 
-/// Appends the document of `row`.
-pub(super) fn document(row: &Row, out: &mut Vec<u8>) {
-    match row {
-        Row::Record(record) => out.extend_from_slice(&record.body().payload),
-        Row::Moment(fused) => moment(fused, out),
-        Row::Rejected(rejected) => rejection(rejected, out),
-        Row::DeadLetter(letter) => dead_letter(letter, out),
+impl Row {
+    /// Appends the row's document: JSON text, without a line break.
+    pub fn write_document(&self, out: &mut Vec<u8>) {
+        match self {
+            Row::Record(record) => out.extend_from_slice(&record.body().payload),
+            Row::Moment(fused) => moment(fused, out),
+            Row::Rejected(rejected) => rejection(rejected, out),
+            Row::DeadLetter(letter) => dead_letter(letter, out),
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use flowstone_operators::interval::Interval;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::render;
 use super::scalar::{Key, Scalar, write_key};
 
 /// Where a record came from, as numbers; a [`crate::source::Partitions`] knows their names.
@@ -148,6 +147,9 @@ pub enum Row {
     DeadLetter(Arc<DeadLetter>),
 }
 
+/// A change of a collection of rows: the row, the epoch, and +1 or -1.
+pub type RowDiff = (Row, u64, isize);
+
 /// A moment, and which of its records' facets it was fused by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Fused {
@@ -219,11 +221,6 @@ impl Row {
                 write_key(&[Scalar::Str(letter.node.clone()), Scalar::Str(letter.origin.clone()), offset], out);
             }
         }
-    }
-
-    /// Appends the row's document: JSON text, without a line break.
-    pub fn write_document(&self, out: &mut Vec<u8>) {
-        render::document(self, out);
     }
 
     /// The children of a fused document, in their order; none for other rows.

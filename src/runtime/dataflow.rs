@@ -18,13 +18,14 @@ use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Concatenate, ConnectLoop, Feedback, OkErr, Probe};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
-use super::Never;
+use super::RunError;
 use super::clock::{self, EpochClock};
-use super::job::Setup;
 use super::metrics::FuseMetrics;
+use super::setup::Setup;
 use crate::pipeline::compile::{Collection, FusePlan};
-use crate::record::{DeadLetter, Fused, Key, Record, Rejected, Row, Scalar, moment_bytes};
-use crate::sink::gate::{RowDiff, gate};
+use crate::record::{DeadLetter, Fused, Key, Record, Rejected, Row, RowDiff, Scalar, moment_bytes};
+use crate::sink::Never;
+use crate::sink::gate::gate;
 use crate::sink::shell::{Shell, write};
 use crate::source::decode::decode;
 use crate::source::feeder::{Batch, Share};
@@ -92,7 +93,9 @@ fn sources<'scope>(scope: Scope<'scope, u64>, setup: &Setup) -> Vec<StreamVec<'s
             bounded: setup.bounded,
             metrics: setup.metrics.sources[number].1.clone(),
         };
-        let (stream, reports) = source(openings.clone(), name, share, setup.control.clone());
+        let (control, owner) = (setup.control.clone(), name.clone());
+        let on_error = move |source| control.fail(RunError::Source { name: owner.clone(), source });
+        let (stream, reports) = source(openings.clone(), name, share, on_error);
         batches.push(stream);
         all_reports.push(reports);
     }
@@ -172,11 +175,12 @@ fn sink<'scope>(
         Collection::DeadLetters => &collections.dead_letters,
     };
     let changes = gate(rows.clone(), release, &plan.name);
+    let (control, owner) = (setup.control.clone(), plan.name.clone());
     let shell = Shell {
         name: plan.name.clone(),
         fill: setup.first_epoch,
         metrics: setup.metrics.sinks[number].1.clone(),
-        control: setup.control.clone(),
+        on_error: Box::new(move |source| control.fail(RunError::Sink { name: owner, source })),
     };
     write(changes, shell, setup.writers.placement(number, index))
 }

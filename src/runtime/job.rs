@@ -11,6 +11,7 @@ use super::clock::unix_ms;
 use super::control::{Control, Phase};
 use super::dataflow;
 use super::metrics::Metrics;
+use super::setup::Setup;
 use super::stores::Stores;
 use crate::pipeline::Pipeline;
 use crate::pipeline::compile::{Plan, SinkPlan};
@@ -90,18 +91,6 @@ pub struct Job {
     memory: HashMap<String, MemoryInput>,
     control: Arc<Control>,
     metrics: Arc<Metrics>,
-}
-
-/// What all workers need to build the dataflow.
-pub(super) struct Setup {
-    pub plan: Plan,
-    pub catalogs: Vec<(String, Catalog)>,
-    pub writers: Stores,
-    pub first_epoch: u64,
-    pub epoch_length: Duration,
-    pub bounded: bool,
-    pub control: Arc<Control>,
-    pub metrics: Arc<Metrics>,
 }
 
 impl Job {

@@ -13,13 +13,11 @@ mod control;
 mod dataflow;
 mod job;
 pub mod metrics;
+mod setup;
 mod stores;
 
 pub use control::{Control, Phase};
 pub use job::{Job, Mode, Outcome, RunError};
-
-/// Streams of this type carry no data; only their frontiers count.
-pub type Never = std::convert::Infallible;
 
 /// Ends the process when any thread panics: a timely worker that panics would leave the others waiting for ever (law L11).
 pub fn abort_on_panic() {

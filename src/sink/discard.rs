@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::metrics::SinkMetrics;
 use super::{Change, SinkError, Sweep, Writer};
-use crate::runtime::metrics::SinkMetrics;
 
 /// Renders documents, if asked to, and forgets them.
 pub struct Discard {

@@ -8,12 +8,8 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
-use super::Change;
-use crate::record::Row;
-use crate::runtime::Never;
-
-/// A change of a collection of rows.
-pub type RowDiff = (Row, u64, isize);
+use super::{Change, Never};
+use crate::record::{Row, RowDiff};
 
 /// So many changes are released before other operators get their turn.
 const FUEL: usize = 1 << 16;

@@ -18,11 +18,15 @@ use crate::record::Row;
 pub mod discard;
 pub mod file;
 pub mod gate;
+pub mod metrics;
 pub mod shell;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(feature = "tantivy")]
 pub mod tantivy;
+
+/// Streams of this type carry no data; only their frontiers count.
+pub type Never = std::convert::Infallible;
 
 /// What became of one key in one epoch. Each key appears at most once in an epoch.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -11,9 +11,8 @@ use timely::dataflow::operators::Exchange;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::scheduling::SyncActivator;
 
-use super::{Change, SinkError, Sweep, Writer};
-use crate::runtime::metrics::SinkMetrics;
-use crate::runtime::{Control, Never, RunError};
+use super::metrics::SinkMetrics;
+use super::{Change, Never, SinkError, Sweep, Writer};
 
 /// Jobs that may wait for the writer thread; each is a buffer of the dataflow.
 const JOBS: usize = 64;
@@ -34,8 +33,8 @@ pub struct Shell {
     pub fill: u64,
     /// What was written.
     pub metrics: Arc<SinkMetrics>,
-    /// Where errors go.
-    pub control: Arc<Control>,
+    /// Told if the store fails; nothing is written after that.
+    pub on_error: Box<dyn FnOnce(SinkError) + Send>,
 }
 
 enum Job {
@@ -102,9 +101,9 @@ impl Feed {
     fn start(writer: Box<dyn Writer>, shell: Shell, activator: SyncActivator) -> Self {
         let (jobs, inbox) = sync_channel(JOBS);
         let durable_upper = Arc::new(AtomicU64::new(0));
-        let Shell { name, fill, metrics, control } = shell;
+        let Shell { name, fill, metrics, on_error } = shell;
         let wake = Wake { durable_upper: durable_upper.clone(), activator };
-        let thread = WriterThread { writer, name: name.clone(), wake, control };
+        let thread = WriterThread { writer, wake, on_error };
         std::thread::Builder::new()
             .name(format!("sink {name}"))
             .spawn(move || thread.run(&inbox))
@@ -182,9 +181,8 @@ impl Feed {
 
 struct WriterThread {
     writer: Box<dyn Writer>,
-    name: String,
     wake: Wake,
-    control: Arc<Control>,
+    on_error: Box<dyn FnOnce(SinkError) + Send>,
 }
 
 /// Tells the dataflow how far the store is.
@@ -204,7 +202,7 @@ impl Wake {
 
 impl WriterThread {
     fn run(self, inbox: &Receiver<Job>) {
-        let WriterThread { mut writer, name, wake, control } = self;
+        let WriterThread { mut writer, wake, on_error } = self;
         match work(writer.as_mut(), inbox, &wake) {
             Ok(()) => {
                 // The store is released before anybody hears of the end.
@@ -213,7 +211,7 @@ impl WriterThread {
                 wake.publish(upper);
             }
             Err(error) => {
-                control.fail(RunError::Sink { name, source: error });
+                on_error(error);
                 wake.publish(writer.durable_upper());
             }
         }

@@ -13,9 +13,8 @@ use timely::progress::operate::FrontierInterest;
 use super::RawRecord;
 use super::catalog::Catalog;
 use super::feeder::Batch;
-use crate::record::{DeadLetter, DecodeSpec, Decoder, Key, Position, Record, Row, Scalar};
-use crate::runtime::metrics::TableMetrics;
-use crate::sink::gate::RowDiff;
+use super::metrics::TableMetrics;
+use crate::record::{DeadLetter, DecodeSpec, Decoder, Key, Position, Record, Row, RowDiff, Scalar};
 
 /// Bytes of a payload that a dead letter keeps.
 const KEPT_BYTES: usize = 64 << 10;

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use timely::scheduling::SyncActivator;
 
 use super::catalog::Catalog;
+use super::metrics::SourceMetrics;
 use super::{PartitionReader, Progress, RawBatch, SourceError};
-use crate::runtime::metrics::SourceMetrics;
 
 /// Bytes asked for at a time: large enough that costs a batch do not show, small enough to spread over workers.
 const BATCH_BYTES: usize = 256 << 10;

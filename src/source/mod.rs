@@ -11,6 +11,7 @@ pub mod decode;
 pub mod feeder;
 pub mod file;
 pub mod memory;
+pub mod metrics;
 pub mod operator;
 
 /// Finds the partitions of a source and opens them. One per source and process; used by its discovery thread.

@@ -1,6 +1,5 @@
 //! The dataflow shell of a source: stamps what feeders read with the open epoch.
 
-use std::sync::Arc;
 use std::sync::mpsc::TryRecvError;
 
 use serde::{Deserialize, Serialize};
@@ -11,8 +10,8 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
+use super::SourceError;
 use super::feeder::{self, Batch, Fed, Share};
-use crate::runtime::{Control, RunError};
 
 /// Bytes put into the dataflow before other operators get their turn.
 const FUEL_BYTES: usize = 4 << 20;
@@ -34,7 +33,7 @@ pub fn source<'scope>(
     openings: StreamVec<'scope, u64, u64>,
     name: &str,
     share: Share,
-    control: Arc<Control>,
+    on_error: impl Fn(SourceError) + 'static,
 ) -> (StreamVec<'scope, u64, Batch>, StreamVec<'scope, u64, Report>) {
     let scope = openings.scope();
     let mut builder = OperatorBuilder::new(format!("Source {name}"), scope);
@@ -46,7 +45,6 @@ pub fn source<'scope>(
     let (reports, report_stream) = builder.new_output();
     let mut batches = OutputBuilder::<_, CapacityContainerBuilder<Vec<Batch>>>::from(batches);
     let mut reports = OutputBuilder::<_, CapacityContainerBuilder<Vec<Report>>>::from(reports);
-    let name = name.to_owned();
 
     builder.build(move |_| {
         let mut open: Option<(Capability<u64>, Capability<u64>)> = None;
@@ -75,7 +73,7 @@ pub fn source<'scope>(
                         fed = None;
                     }
                     Ok(Fed::Failed(error)) => {
-                        control.fail(RunError::Source { name: name.clone(), source: error });
+                        on_error(error);
                         fed = None;
                     }
                     Err(TryRecvError::Empty) => return,

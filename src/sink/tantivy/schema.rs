@@ -7,13 +7,10 @@ use tantivy::schema::{
     BytesOptions, FAST, Field, IndexRecordOption, NumericOptions, STORED, Schema, TextFieldIndexing, TextOptions,
 };
 
-use super::words;
+use super::words::{self, SEPARATOR};
 
 /// Longer exact terms are cut and told apart by a hash: tantivy drops terms that are too long without a word.
 const MAX_TERM_BYTES: usize = 512;
-
-/// Between the type and what follows it in a term.
-pub(super) const SEPARATOR: char = '\0';
 
 /// The fields. One index document is one moment.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,8 @@
 
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 
-use super::schema::SEPARATOR;
+/// Between the type and what follows it in a term.
+pub(super) const SEPARATOR: char = '\0';
 
 /// The analyzer's name in the schema; its number grows when words come out differently.
 pub(super) const ANALYZER: &str = "flowstone_words_1";

@@ -1,0 +1,16 @@
+//! What sinks count. Updated in batches, never a row at a time.
+
+use std::sync::atomic::AtomicU64;
+
+/// Counters of a sink.
+#[derive(Debug, Default)]
+pub struct SinkMetrics {
+    /// Rows written.
+    pub upserts: AtomicU64,
+    /// Rows deleted.
+    pub deletes: AtomicU64,
+    /// Bytes of documents, where the sink counts them.
+    pub bytes: AtomicU64,
+    /// All epochs below this one are durable.
+    pub upper: AtomicU64,
+}

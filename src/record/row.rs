@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use flowstone_operators::fuse::Moment;
 use flowstone_operators::interval::Interval;
+use flowstone_operators::route::Route;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -173,6 +174,11 @@ pub struct Child<'a> {
 }
 
 impl Record {
+    /// A row, or a deletion if there is no body.
+    pub fn new(key: Key, version: Option<i64>, position: Position, body: Option<Body>) -> Self {
+        Record { route: key.route(), key, version, position, body }
+    }
+
     /// The row's content.
     ///
     /// # Panics

@@ -24,6 +24,8 @@ pub mod shell;
 pub mod sqlite;
 #[cfg(feature = "tantivy")]
 pub mod tantivy;
+#[cfg(test)]
+mod testing;
 
 /// Streams of this type carry no data; only their frontiers count.
 pub type Never = std::convert::Infallible;

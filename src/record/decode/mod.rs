@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use flowstone_operators::interval::{Boundary, Interval};
-use flowstone_operators::route::Route;
 use smallvec::SmallVec;
 
 use crate::record::extract::{FieldId, Fields, PathTree};
@@ -109,7 +108,7 @@ impl Decoder {
             }
             Some(Body { payload: payload.as_bytes().into(), facets })
         };
-        Ok(Record { route: key.route(), key, version, position, body })
+        Ok(Record::new(key, version, position, body))
     }
 
     fn value<'a>(&self, payload: &'a str, field: FieldId) -> Result<&'a str, String> {

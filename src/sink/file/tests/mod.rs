@@ -8,36 +8,13 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::record::{Body, DeadLetter, Key, Position, Record, Scalar};
+use crate::record::DeadLetter;
+use crate::sink::testing::{delete, epoch, upsert};
 
 mod documents;
 mod ranges;
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-fn row(key: &str, document: &str) -> Row {
-    let key = Key::One(Scalar::from(key));
-    Row::Record(Arc::new(Record {
-        route: flowstone_operators::route::Route::route(&key),
-        key,
-        version: None,
-        position: Position { source: 0, partition: 0, offset: 0 },
-        body: Some(Body { payload: document.as_bytes().into(), facets: Default::default() }),
-    }))
-}
-
-fn upsert(key: &str, document: &str) -> Change {
-    Change::Upsert(row(key, document))
-}
-
-fn delete(key: &str) -> Change {
-    Change::Delete(row(key, "{}"))
-}
-
-fn epoch(writer: &mut dyn Writer, epoch: u64, changes: &[Change], sweep: Sweep) {
-    writer.write(epoch, &mut changes.to_vec()).unwrap();
-    writer.close(epoch, sweep).unwrap();
-}
 
 /// The names in a directory, in order; drafts as `DRAFT`.
 fn names(directory: &Path) -> Vec<String> {

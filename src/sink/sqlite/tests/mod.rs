@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use super::SqliteWriter;
 use crate::pipeline::SqliteSink;
-use crate::record::{Body, FieldPath, Key, Position, Record, Row, Scalar};
+use crate::record::{Body, FieldPath, Record, Row};
+use crate::sink::testing::{delete, epoch, row, upsert};
 use crate::sink::{Change, SinkError, Sweep, Writer};
 
 mod contents;
@@ -68,30 +69,6 @@ impl Store {
 
 fn reader(path: &Path) -> Connection {
     Connection::open(path).unwrap()
-}
-
-fn row(key: &str, document: &str) -> Row {
-    let key = Key::One(Scalar::from(key));
-    Row::Record(Arc::new(Record {
-        route: flowstone_operators::route::Route::route(&key),
-        key,
-        version: None,
-        position: Position { source: 0, partition: 0, offset: 0 },
-        body: Some(Body { payload: document.as_bytes().into(), facets: Default::default() }),
-    }))
-}
-
-fn upsert(key: &str, document: &str) -> Change {
-    Change::Upsert(row(key, document))
-}
-
-fn delete(key: &str) -> Change {
-    Change::Delete(row(key, "{}"))
-}
-
-fn epoch(writer: &mut SqliteWriter, epoch: u64, changes: &[Change], sweep: Sweep) {
-    writer.write(epoch, &mut changes.to_vec()).unwrap();
-    writer.close(epoch, sweep).unwrap();
 }
 
 fn stored(key: &str, document: &str, epoch: u64) -> (String, String, u64) {

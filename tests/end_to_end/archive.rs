@@ -65,7 +65,9 @@ impl Rules {
         let end = if self.inclusive { "inclusive" } else { "exclusive" };
         let require = self.require.join(", ");
         let (bucket, least) = (self.bucket_ns, self.min_modalities);
-        format!("emit: {emit}, bucket: {bucket}ns, end: {end}, min_modalities: {least}, require: [{require}], max_range: 2h")
+        format!(
+            "emit: {emit}, bucket: {bucket}ns, end: {end}, min_modalities: {least}, require: [{require}], max_range: 2h"
+        )
     }
 }
 

@@ -1,8 +1,10 @@
 //! Running again: each run leaves exactly what its input gives, also when there is less of it than before.
 
+use flowstone::runtime::{Mode, Outcome};
+
 use super::archive::{FILE, SQLITE, TANTIVY, annotation, deletion, joey, kitchen, pipeline, text};
 use super::oracle::{Emit, Rules, documents};
-use super::support::{Documents, Place, SECOND, changes, folded, tantivy};
+use super::support::{Documents, Place, SECOND, changes, folded, run, tantivy};
 
 fn place() -> Place {
     Place::with(&pipeline("", &format!("{SQLITE}{TANTIVY}{FILE}")))
@@ -46,13 +48,18 @@ fn running_twice_leaves_the_same() {
 #[test]
 fn after_lines_and_files_have_gone_the_sinks_hold_the_smaller_input() {
     let (place, lines) = (place(), archive());
-    let all = fill(&place, &[("a.ndjson", &lines[..40]), ("b.ndjson", &lines[40..]), ("c.ndjson", &[joey(), kitchen()])]);
+    let all =
+        fill(&place, &[("a.ndjson", &lines[..40]), ("b.ndjson", &lines[40..]), ("c.ndjson", &[joey(), kitchen()])]);
     assert!(found(&place, ["CHARACTER_SEARCH:Joey", "SCENE_SEARCH:kitchen"]) > 0);
-    let fewer_lines = fill(&place, &[("a.ndjson", &lines[..25]), ("b.ndjson", &lines[45..]), ("c.ndjson", &[joey(), kitchen()])]);
+    let fewer_lines =
+        fill(&place, &[("a.ndjson", &lines[..25]), ("b.ndjson", &lines[45..]), ("c.ndjson", &[joey(), kitchen()])]);
     let fewer_files = fill(&place, &[("a.ndjson", &lines[..25]), ("b.ndjson", &lines[45..])]);
     assert!(all.len() > fewer_lines.len() && fewer_lines.len() > fewer_files.len());
     assert_eq!(found(&place, ["CHARACTER_SEARCH:Joey", "SCENE_SEARCH:kitchen"]), 0, "the search forgets too");
-    assert_eq!(fill(&place, &[("a.ndjson", &lines[..40]), ("b.ndjson", &lines[40..]), ("c.ndjson", &[joey(), kitchen()])]), all);
+    assert_eq!(
+        fill(&place, &[("a.ndjson", &lines[..40]), ("b.ndjson", &lines[40..]), ("c.ndjson", &[joey(), kitchen()])]),
+        all
+    );
 }
 
 #[test]
@@ -90,4 +97,17 @@ fn dead_letters_that_were_mended_go_too() {
     place.write("in/a.ndjson", text([joey()]));
     assert_eq!(place.backfill()["dead_letters"]["count"], 0);
     assert!(!place.path("state/dead-letters.ndjson").exists());
+}
+
+/// A job that has ended holds no store: no lock, and no log beside the file.
+#[test]
+fn jobs_of_one_process_can_follow_each_other_at_once() {
+    let place = place();
+    place.write("in/a.ndjson", text(archive()));
+    for _ in 0..10 {
+        assert_eq!(run(place.job(Mode::Backfill, 2)).unwrap(), Outcome::Complete);
+        let left: Vec<_> = std::fs::read_dir(place.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let log_bytes = std::fs::metadata(place.path("moments.sqlite-wal")).map_or(0, |metadata| metadata.len());
+        assert_eq!(log_bytes, 0, "{left:?}");
+    }
 }

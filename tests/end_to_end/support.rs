@@ -94,9 +94,13 @@ impl Place {
         Job::new(loaded.pipeline, &loaded.base, mode).with_workers(workers)
     }
 
-    /// The rows of table `moments` in `moments.sqlite`.
+    /// The rows of table `moments` in `moments.sqlite`; none while there is no such table.
     pub fn rows(&self) -> Documents {
-        sqlite(&self.path("moments.sqlite"), "moments").into_iter().map(|(key, row)| (key, row.0)).collect()
+        let path = self.path("moments.sqlite");
+        match sqlite_upper(&path) {
+            Some(_) => sqlite(&path, "moments").into_iter().map(|(key, row)| (key, row.0)).collect(),
+            None => Documents::new(),
+        }
     }
 
     pub fn dead_letters(&self) -> Vec<Value> {

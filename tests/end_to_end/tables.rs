@@ -91,9 +91,7 @@ fn a_composite_key_orders_and_names_children() {
     let line = |n: i64| format!(r#"{{"show":"x","asset":7,"type":"T","s":0,"e":9,"n":{n},"note":{n}.0,"more":1}}"#);
     place.write("in.ndjson", text([line(10), line(9), line(10)]));
     place.backfill();
-    let child = |n: i64| {
-        format!(r#"{{"show":"x","annotation_type":"T","s":0,"e":9,"n":{n},"note":{n}.0}}"#)
-    };
+    let child = |n: i64| format!(r#"{{"show":"x","annotation_type":"T","s":0,"e":9,"n":{n},"note":{n}.0}}"#);
     let document = format!(
         r#"{{"asset":7,"time_bucket_start_ns":0,"time_bucket_end_ns":1000000000,"source_annotations":[{},{}]}}"#,
         child(9),
@@ -144,10 +142,8 @@ fn an_upsert_of_two_sources_goes_by_version() {
     place.write("archive.ndjson", text(archive));
     place.write("live.ndjson", text(live));
     let summary = place.backfill();
-    let expected =
-        [("a", archive[0]), ("b", live[1]), ("d", live[3]), ("e", live[4]), ("g", live[6])].map(|(id, document)| {
-            (format!("[\"{id}\"]"), document.to_owned())
-        });
+    let expected = [("a", archive[0]), ("b", live[1]), ("d", live[3]), ("e", live[4]), ("g", live[6])]
+        .map(|(id, document)| (format!("[\"{id}\"]"), document.to_owned()));
     assert_eq!(table(&place), expected);
     let counts = &summary["tables"]["all"];
     assert_eq!(counts["records"], 13);
@@ -169,7 +165,8 @@ fn without_versions_the_later_source_wins_and_the_summary_says_so() {
 /// Every pipeline writes each line that is no good once, however many of its tables read the line.
 #[test]
 fn a_bad_line_that_two_tables_read_is_one_dead_letter() {
-    let upsert = "operators:\n  a: { upsert: { from: [archive, live], key: /id } }\n  b: { upsert: { from: live, key: /n } }\n";
+    let upsert =
+        "operators:\n  a: { upsert: { from: [archive, live], key: /id } }\n  b: { upsert: { from: live, key: /n } }\n";
     let sinks = "  c: { from: a, discard: {} }\n  d: { from: b, discard: {} }\n  e: { from: live, discard: {} }\n";
     let place = tables(TWO, upsert, sinks);
     place.write("archive.ndjson", "{\"id\":1}\n");
@@ -196,14 +193,20 @@ fn a_bad_line_that_two_tables_read_is_one_dead_letter() {
 fn columns_are_taken_from_the_document() {
     let columns = "columns: { asset: /associated_ids/ASSET_ID, start: /time_bucket_start_ns, \
         types: /source_annotations/*/annotation_type, first: /source_annotations/0/label, none: /nothing }";
-    let sinks = format!("  store: {{ from: moments, sqlite: {{ path: moments.sqlite, table: moments, {columns} }} }}\n");
+    let sinks =
+        format!("  store: {{ from: moments, sqlite: {{ path: moments.sqlite, table: moments, {columns} }} }}\n");
     let place = Place::with(&pipeline("emit: runs", &sinks));
     place.write("in/all.ndjson", text([joey(), kitchen()]));
     place.backfill();
     let rows = sqlite(&place.path("moments.sqlite"), "moments");
     let text = |text: &str| Cell::Text(text.to_owned());
-    let expected =
-        [text("a7"), Cell::Integer(4 * SECOND), text(r#"["CHARACTER_SEARCH","SCENE_SEARCH"]"#), text("Joey"), Cell::Null];
+    let expected = [
+        text("a7"),
+        Cell::Integer(4 * SECOND),
+        text(r#"["CHARACTER_SEARCH","SCENE_SEARCH"]"#),
+        text("Joey"),
+        Cell::Null,
+    ];
     assert_eq!(rows["[\"a7\",4000000000]"].1, expected);
 }
 
@@ -218,7 +221,8 @@ fn dead_letters_can_be_written_to_a_sink_of_choice() {
     assert_eq!(*key, format!(r#"["annotations","in/all.ndjson",{offset}]"#));
     let letter: Value = serde_json::from_str(document).unwrap();
     assert_eq!(letter["payload"], "junk");
-    let mut everywhere: Vec<Value> = table(&place).iter().map(|(_, text)| serde_json::from_str(text).unwrap()).collect();
+    let mut everywhere: Vec<Value> =
+        table(&place).iter().map(|(_, text)| serde_json::from_str(text).unwrap()).collect();
     everywhere.sort_by_key(|letter| letter["offset"].as_u64());
     let mut file = place.dead_letters();
     file.sort_by_key(|letter| letter["offset"].as_u64());

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::pipeline::compile::DEAD_LETTERS;
 use crate::runtime::Outcome;
 use crate::runtime::metrics::{Metrics, read};
+use crate::sink::shell::FINISHED;
 
 /// The counts of a run that has ended.
 pub struct Summary {
@@ -43,8 +44,7 @@ struct SinkRow {
 
 /// The sinks that are behind, for people.
 pub fn pending(metrics: &Metrics) -> String {
-    let most = metrics.sinks.iter().map(|(_, m)| read(&m.upper)).max().unwrap_or(0);
-    let behind = metrics.sinks.iter().filter(|(_, m)| read(&m.upper) < most.max(1)).map(|(name, _)| name.as_str());
+    let behind = metrics.sinks.iter().filter(|(_, m)| read(&m.upper) < FINISHED).map(|(name, _)| name.as_str());
     format!("all was written to {}", behind.collect::<Vec<_>>().join(", "))
 }
 

@@ -1,7 +1,7 @@
 //! A job: one run of a pipeline, from opening its stores to its summary.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -133,7 +133,8 @@ impl Job {
     /// Where records go that could not be processed.
     pub fn dead_letters_path(&self) -> PathBuf {
         let path = self.pipeline.dead_letters.path.as_deref();
-        path.map_or_else(|| self.state_dir().join("dead-letters.ndjson"), |path| self.base.join(path))
+        let path = path.map_or_else(|| self.state_dir().join("dead-letters.ndjson"), |path| self.base.join(path));
+        path.components().filter(|part| *part != Component::CurDir).collect()
     }
 
     fn state_dir(&self) -> PathBuf {

@@ -118,7 +118,11 @@ fn net(mut changes: Vec<(Row, isize)>) -> Vec<Change> {
     let mut out: Vec<Change> = Vec::with_capacity(changes.len());
     for (row, diff) in changes {
         let last = out.last_mut().filter(|last| last.row().same_key(&row));
+        // Each of the tables that read a record may have refused it; the first of their reasons stands.
+        let is_letter = matches!(row, Row::DeadLetter(_));
         match (diff, last) {
+            (1.., Some(_)) if is_letter => (),
+            (1.., None) if is_letter => out.push(Change::Upsert(row)),
             (0, _) => (),
             (1, Some(Change::Upsert(_))) => panic!("two rows of one key: {row:?}"),
             (1, Some(last)) => *last = Change::Upsert(row),
@@ -136,7 +140,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::record::{Key, Rejected};
+    use crate::record::{DeadLetter, Key, Rejected};
 
     fn row(key: i64, text: &str) -> Row {
         Row::Rejected(Arc::new(Rejected { key: Key::One(key.into()), reason: text.to_owned() }))
@@ -161,6 +165,18 @@ mod tests {
             Change::Upsert(row(5, "a")),
         ];
         assert_eq!(net(changes), expected);
+    }
+
+    #[test]
+    fn a_record_that_several_tables_refuse_is_one_dead_letter() {
+        let letter = |offset, reason: &str| {
+            let (node, origin) = ("lines".into(), "a.ndjson".into());
+            let reason = reason.to_owned();
+            let letter = DeadLetter { node, origin, offset, reason, payload: Box::default(), payload_bytes: 0 };
+            Row::DeadLetter(Arc::new(letter))
+        };
+        let changes = vec![(letter(9, "b"), 1), (letter(5, "junk"), 1), (letter(9, "a"), 1), (letter(5, "junk"), 1)];
+        assert_eq!(net(changes), [Change::Upsert(letter(5, "junk")), Change::Upsert(letter(9, "a"))]);
     }
 
     #[test]

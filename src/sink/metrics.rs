@@ -11,6 +11,6 @@ pub struct SinkMetrics {
     pub deletes: AtomicU64,
     /// Bytes of documents, where the sink counts them.
     pub bytes: AtomicU64,
-    /// All epochs below this one are durable.
+    /// All epochs below this one are durable; [`FINISHED`](super::shell::FINISHED) at the end.
     pub upper: AtomicU64,
 }

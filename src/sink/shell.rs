@@ -17,6 +17,9 @@ use super::{Change, Never, SinkError, Sweep, Writer};
 /// Jobs that may wait for the writer thread; each is a buffer of the dataflow.
 const JOBS: usize = 64;
 
+/// The upper of a sink whose writer has finished and is gone: nothing will follow, and nobody holds the store any more.
+pub const FINISHED: u64 = u64::MAX;
+
 /// Where the writers of a sink are.
 pub enum Placement {
     /// One writer in all, on worker 0; `Some` there.
@@ -71,9 +74,9 @@ pub fn write<'scope>(
             });
             let (Some(feed), Some(held)) = (&mut feed, &mut capability) else { return };
             match feed.advance(frontiers[0].frontier().first().copied()) {
-                Some(upper) if upper > *held.time() => held.downgrade(&upper),
-                Some(_) => (),
-                None => capability = None,
+                FINISHED => capability = None,
+                upper if upper > *held.time() => held.downgrade(&upper),
+                _ => (),
             }
         }
     });
@@ -125,8 +128,8 @@ impl Feed {
         self.waiting.entry(epoch).or_default().push(changes);
     }
 
-    /// Hands on what may go; returns the sink's upper, `None` at the end. No epoch before `frontier` will change any more.
-    fn advance(&mut self, frontier: Option<u64>) -> Option<u64> {
+    /// Hands on what may go; returns the sink's upper. No epoch before `frontier` will change any more.
+    fn advance(&mut self, frontier: Option<u64>) -> u64 {
         let complete = |epoch: u64| frontier.is_none_or(|frontier| epoch < frontier);
         if !self.filled && complete(self.fill) {
             // An empty fill sweeps too.
@@ -161,7 +164,7 @@ impl Feed {
         let durable_upper = self.durable_upper.load(Ordering::Acquire);
         while self.unacknowledged.pop_front_if(|epoch| *epoch < durable_upper).is_some() {}
         self.metrics.upper.store(durable_upper, Ordering::Relaxed);
-        self.unacknowledged.front().copied().or(frontier)
+        self.unacknowledged.front().copied().or(frontier).unwrap_or(durable_upper)
     }
 
     fn send(&mut self) {
@@ -195,6 +198,10 @@ impl Wake {
     /// Publish, *then* wake: the other way round is a lost wake-up.
     fn publish(&self, upper: u64) {
         self.durable_upper.store(upper, Ordering::Release);
+        self.wake();
+    }
+
+    fn wake(&self) {
         // An error means that the worker is gone, and there is nobody to tell.
         let _ = self.activator.activate();
     }
@@ -203,22 +210,22 @@ impl Wake {
 impl WriterThread {
     fn run(self, inbox: &Receiver<Job>) {
         let WriterThread { mut writer, wake, on_error } = self;
-        match work(writer.as_mut(), inbox, &wake) {
-            Ok(()) => {
-                // The store is released before anybody hears of the end.
-                let upper = writer.durable_upper();
-                drop(writer);
-                wake.publish(upper);
-            }
+        let result = work(writer.as_mut(), inbox, &wake);
+        // Before anybody hears of it: the next run may open the store at once.
+        drop(writer);
+        match result {
+            Ok(true) => wake.publish(FINISHED),
+            Ok(false) => (),
             Err(error) => {
                 on_error(error);
-                wake.publish(writer.durable_upper());
+                wake.wake();
             }
         }
     }
 }
 
-fn work(writer: &mut dyn Writer, inbox: &Receiver<Job>, wake: &Wake) -> Result<(), SinkError> {
+/// Does the jobs; says whether the store was finished.
+fn work(writer: &mut dyn Writer, inbox: &Receiver<Job>, wake: &Wake) -> Result<bool, SinkError> {
     loop {
         let job = match inbox.try_recv() {
             Ok(job) => Ok(job),
@@ -234,11 +241,90 @@ fn work(writer: &mut dyn Writer, inbox: &Receiver<Job>, wake: &Wake) -> Result<(
         match job {
             Ok(Job::Write(epoch, mut changes)) => writer.write(epoch, &mut changes)?,
             Ok(Job::Close(epoch, sweep)) => writer.close(epoch, sweep)?,
-            Ok(Job::Finish) => return writer.finish(),
+            Ok(Job::Finish) => {
+                writer.finish()?;
+                return Ok(true);
+            }
             Err(RecvTimeoutError::Timeout) => (),
             // The dataflow was dropped: the run was abandoned, and what is not closed must not be made durable.
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Disconnected) => return Ok(false),
         }
         wake.publish(writer.durable_upper());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use timely::dataflow::operators::{Input, Probe};
+
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Takes its time to finish, and more to let go of its store.
+    struct Slow {
+        upper: u64,
+        gone: Arc<AtomicBool>,
+    }
+
+    impl Writer for Slow {
+        fn write(&mut self, _: u64, _: &mut Vec<Change>) -> Result<(), SinkError> {
+            Ok(())
+        }
+
+        fn close(&mut self, epoch: u64, _: Sweep) -> Result<(), SinkError> {
+            self.upper = epoch + 1;
+            Ok(())
+        }
+
+        fn durable_upper(&self) -> u64 {
+            self.upper
+        }
+
+        fn finish(&mut self) -> Result<(), SinkError> {
+            std::thread::sleep(Duration::from_millis(50));
+            Ok(())
+        }
+    }
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            std::thread::sleep(Duration::from_millis(50));
+            self.gone.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn acknowledgements_end_when_the_writer_has_finished_and_is_gone() {
+        let gone = Arc::new(AtomicBool::new(false));
+        let metrics = Arc::new(SinkMetrics::default());
+        let (watched, counted) = (gone.clone(), metrics.clone());
+        timely::execute_directly(move |worker| {
+            let (mut input, done) = worker.dataflow::<u64, _, _>(|scope| {
+                let (input, changes) = scope.new_input::<Vec<Change>>();
+                let shell = Shell {
+                    name: "slow".to_owned(),
+                    fill: 5,
+                    metrics: counted,
+                    on_error: Box::new(|error| panic!("{error}")),
+                };
+                let writer = Box::new(Slow { upper: 0, gone });
+                let acks = write(changes, shell, Placement::Single(Some(writer)));
+                (input, acks.probe().0)
+            });
+            input.advance_to(6);
+            while done.less_than(&6) {
+                worker.step_or_park(Some(Duration::from_millis(50)));
+            }
+            assert!(!done.done(), "an idle sink keeps up");
+            input.close();
+            while !done.done() {
+                worker.step_or_park(Some(Duration::from_millis(50)));
+            }
+        });
+        assert!(watched.load(Ordering::SeqCst));
+        assert_eq!(metrics.upper.load(Ordering::SeqCst), FINISHED);
     }
 }

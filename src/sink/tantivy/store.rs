@@ -58,6 +58,8 @@ pub(super) fn open(object: &str, dir: &Path) -> Result<Store, SinkError> {
     policy.set_del_docs_ratio_before_merge(MAX_DELETED_SHARE);
     writer.set_merge_policy(Box::new(policy));
 
+    // What a run left that failed or was killed would otherwise stay until a commit, for which there may be no space.
+    writer.garbage_collect_files().wait().map_err(failed)?;
     // Only now: until the lock was ours, another process may have committed.
     let meta = index.load_metas().map_err(failed)?;
     let populated = meta.segments.iter().any(|segment| segment.num_docs() > 0);

@@ -1,0 +1,28 @@
+//! The program from end to end: files or memory in, the contents of the sinks out, compared with a brute-force oracle.
+//!
+//! | module | what it shows |
+//! |---|---|
+//! | `capabilities` | the worked example, and one test for each capability of fusion |
+//! | `contents` | any history gives what the oracle gives, whatever the workers, the order of lines, and the epochs |
+//! | `tables` | keys, versions, several sources, formats of files and columns |
+//! | `reruns` | running again, also when there is less input |
+//! | `following` | `run`: input that grows, stops, sinks that wait for each other |
+//! | `bad_lines` | what can not be processed is a dead letter, and everything is counted |
+//! | `failures` | stores, files and directories that can not be used |
+//! | `command_line` | exit codes, and what goes to which stream |
+
+#![cfg(all(unix, feature = "sqlite", feature = "tantivy"))]
+// clippy.toml allows it in tests; helpers of tests are not seen as such.
+#![allow(clippy::unwrap_used)]
+
+mod archive;
+mod bad_lines;
+mod capabilities;
+mod command_line;
+mod contents;
+mod failures;
+mod following;
+mod oracle;
+mod reruns;
+mod support;
+mod tables;

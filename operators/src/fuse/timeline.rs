@@ -83,10 +83,8 @@ impl<C: Ord + Clone> Timeline<C> {
     /// O(classes · log n + looked at), where at most about twice as many are looked at as overlap or nearly do.
     pub(super) fn overlapping(&self, start: i64, end: i64) -> impl Iterator<Item = (i64, i64, &C)> {
         self.classes.iter().flat_map(move |class| {
-            let reach = (2i64 << class.exponent.min(61)) - 1;
-            let from = start.saturating_sub(reach);
             class
-                .after(from)
+                .after(start.saturating_sub(class.reach()))
                 .take_while(move |((s, _), _)| *s < end)
                 .filter(move |(_, e)| **e > start)
                 .filter_map(|((s, content), e)| Some((*s, *e, content.as_ref()?)))
@@ -100,6 +98,12 @@ impl<C: Ord + Clone> Timeline<C> {
 }
 
 impl<C: Ord> Class<C> {
+    /// The greatest length in the class: how far before a cell something may start that covers it.
+    fn reach(&self) -> i64 {
+        // In u64: the greatest class reaches to 2^63 - 1.
+        i64::try_from((2u64 << self.exponent) - 1).expect("lengths have 63 bits")
+    }
+
     /// The entries that start at `from` or later, in order.
     fn after(&self, from: i64) -> impl Iterator<Item = (&Entry<C>, &i64)> {
         self.entries.range((from, None)..)
@@ -121,12 +125,29 @@ mod tests {
         let mut timeline = Timeline::default();
         let all = [(0, 1, 1), (0, 3600, 2), (5, 7, 3), (6, 10, 4), (3599, 3600, 5), (0, i64::MAX, 6)];
         timeline.insert(all.into_iter());
-        for (start, end) in [(0, 1), (1, 5), (6, 7), (7, 3599), (3599, 3601), (3600, i64::MAX)] {
+        for (start, end) in [(0, 1), (i64::MAX - 9, i64::MAX), (1, 5), (6, 7), (7, 3599), (3599, 3601), (3600, i64::MAX)] {
             let expected: Vec<u32> = all.iter().filter(|a| a.0 < end && a.1 > start).map(|a| a.2).collect();
             assert_eq!(overlapping(&timeline, start, end), expected, "[{start}, {end})");
         }
         assert_eq!(timeline.next_start(1), Some(5));
         assert_eq!(timeline.next_start(3600), None);
+    }
+
+    #[test]
+    fn a_long_annotation_costs_one_entry_and_slows_no_look_up() {
+        // 1,200 short ones over an hour, in cells of one second, and one that covers the whole hour.
+        let mut timeline = Timeline::default();
+        timeline.insert((0..1200).map(|n| (n * 3, n * 3 + 3, n as u32)));
+        timeline.insert([(0, 3600, 9999)].into_iter());
+        let entries: usize = timeline.classes.iter().map(|class| class.entries.len()).sum();
+        assert_eq!(entries, 1201);
+        let looked_at: usize = timeline
+            .classes
+            .iter()
+            .map(|c| c.after(1800 - c.reach()).take_while(|((s, _), _)| *s < 1803).count())
+            .sum();
+        assert_eq!(overlapping(&timeline, 1800, 1803), [600, 9999]);
+        assert!(looked_at <= 4, "looked at {looked_at}");
     }
 
     #[test]

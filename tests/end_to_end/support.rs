@@ -196,7 +196,7 @@ impl Running {
                 None => std::thread::sleep(Duration::from_millis(5)),
             }
         };
-        let mut text = |thread: Option<JoinHandle<String>>| thread.unwrap().join().unwrap();
+        let text = |thread: Option<JoinHandle<String>>| thread.unwrap().join().unwrap();
         Ran { code: status.code(), stdout: text(self.stdout.take()), stderr: text(self.stderr.take()) }
     }
 }

@@ -76,7 +76,7 @@ fn an_unreadable_file_is_named_and_nothing_is_written() {
     place.write("pipeline.yaml", pipeline("", SQLITE));
     if permissions_count() {
         place.write("in/b.ndjson", text([joey()]));
-        fs::set_permissions(place.path("in/b.ndjson"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(place.path("in/b.ndjson"), fs::Permissions::from_mode(0o000)).unwrap();
         says(&place.refused(1), &["could not open", "in/b.ndjson", "ermission denied"]);
     } else {
         eprintln!("skipped: root may read files without permissions");

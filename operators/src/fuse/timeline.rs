@@ -125,7 +125,9 @@ mod tests {
         let mut timeline = Timeline::default();
         let all = [(0, 1, 1), (0, 3600, 2), (5, 7, 3), (6, 10, 4), (3599, 3600, 5), (0, i64::MAX, 6)];
         timeline.insert(all.into_iter());
-        for (start, end) in [(0, 1), (i64::MAX - 9, i64::MAX), (1, 5), (6, 7), (7, 3599), (3599, 3601), (3600, i64::MAX)] {
+        for (start, end) in
+            [(0, 1), (i64::MAX - 9, i64::MAX), (1, 5), (6, 7), (7, 3599), (3599, 3601), (3600, i64::MAX)]
+        {
             let expected: Vec<u32> = all.iter().filter(|a| a.0 < end && a.1 > start).map(|a| a.2).collect();
             assert_eq!(overlapping(&timeline, start, end), expected, "[{start}, {end})");
         }

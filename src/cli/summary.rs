@@ -154,22 +154,28 @@ impl Summary {
         }
         let mut text = format!("{tables}\n{sinks}\n");
         for (name, rejected) in self.rejected.iter().filter(|(_, n)| *n > 0) {
-            text.push_str(&format!("{name}: {} documents rejected, see {name}.rejected\n", count(*rejected)));
+            text.push_str(&format!("{name}: {} rejected, see {name}.rejected\n", counted(*rejected, "document")));
         }
         for t in self.tables.iter().filter(|t| t.ambiguous > 0) {
             let hint = "their order is that of the partitions; `version:` would give them one of their own";
             text.push_str(&format!(
-                "{}: {} records met others of their key from another partition: {hint}\n",
+                "{}: {} met another of the same key from another partition: {hint}\n",
                 t.name,
-                count(t.ambiguous)
+                counted(t.ambiguous, "record")
             ));
         }
         if self.dead_letters() > 0 {
-            text.push_str(&format!("{} dead letters in {}\n", count(self.dead_letters()), self.dead_letters_path));
+            text.push_str(&format!("{} in {}\n", counted(self.dead_letters(), "dead letter"), self.dead_letters_path));
         }
-        text.push_str(&format!("{} in {:.2} s on {} workers", self.name, self.seconds, self.workers));
+        let workers = counted(self.workers as u64, "worker");
+        text.push_str(&format!("{} in {:.2} s on {workers}", self.name, self.seconds));
         text
     }
+}
+
+/// `1 worker`, `2 workers`
+fn counted(n: u64, what: &str) -> String {
+    format!("{} {what}{}", HumanCount(n), if n == 1 { "" } else { "s" })
 }
 
 fn table(header: &[&str]) -> Table {

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::scalar::{Key, Scalar, write_key};
 
-/// Where a record came from, as numbers; a [`crate::source::Partitions`] knows their names.
+/// Where a record came from, as numbers; a [`Catalog`](crate::source::catalog::Catalog) knows their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
     /// The source, in the order of the pipeline file.

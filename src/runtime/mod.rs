@@ -3,10 +3,11 @@
 //! | file | what it owns |
 //! |---|---|
 //! | [`job`](Job) | from a pipeline to a finished run |
-//! | [`dataflow`] | which operator feeds which |
+//! | `dataflow` | which operator feeds which |
 //! | [`clock`] | when epochs open and close |
 //! | [`control`](Control) | stop, failure, phase: what all threads share |
 //! | [`metrics`] | what is counted |
+//! | `setup`, `stores` | what all workers share; the stores that sinks write to |
 
 pub mod clock;
 mod control;

@@ -18,7 +18,7 @@ fn a_summary_for_people_shows_how_the_counts_add_up() {
     let words: Vec<&str> =
         ran.stdout.lines().filter(|line| line.contains("annotations")).flat_map(str::split_whitespace).collect();
     assert_eq!(words[..6], ["annotations", "3", "2", "0", "1", "0"], "{}", ran.stdout);
-    for part in ["= rows applied", "+ deletions", "+ dead letters", "1 dead letters in state/dead-letters.ndjson"] {
+    for part in ["= rows applied", "+ deletions", "+ dead letters", "1 dead letter in state/dead-letters.ndjson"] {
         assert!(ran.stdout.contains(part), "{part:?} is not in {}", ran.stdout);
     }
     for sink in ["store", "search"] {

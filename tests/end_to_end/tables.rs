@@ -159,7 +159,7 @@ fn without_versions_the_later_source_wins_and_the_summary_says_so() {
     place.write("live.ndjson", "{\"id\":1,\"v\":\"live\"}\n");
     let ran = place.flowstone(&["backfill", "pipeline.yaml"]);
     assert_eq!(table(&place), pairs(&[("[1]", r#"{"id":1,"v":"live"}"#)]), "the order of the sources in the file");
-    assert!(ran.stdout.contains("all: 1 records met others of their key from another partition"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("all: 1 record met another of the same key from another partition"), "{}", ran.stdout);
 }
 
 /// Every pipeline writes each line that is no good once, however many of its tables read the line.

@@ -37,9 +37,9 @@ pub struct Batch {
 pub enum Fed {
     /// Records.
     Batch(Batch),
-    /// Everything that was present at the start has been handed over.
+    /// Everything that was present at the start has been handed over, and more may follow.
     CaughtUp,
-    /// Nothing will follow.
+    /// Everything has been handed over.
     Ended,
     /// The source can not be read.
     Failed(SourceError),
@@ -113,14 +113,14 @@ impl Feeder {
                     Err(Gone) => return Ok(Err(Gone)),
                 }
             }
+            if self.open.is_empty() && (self.share.bounded || !self.share.catalog.is_unbounded()) {
+                return Ok(Ok(()));
+            }
             if !self.caught_up && self.open.values().all(|r| r.caught_up) {
                 self.caught_up = true;
                 if self.send(Fed::CaughtUp).is_err() {
                     return Ok(Err(Gone));
                 }
-            }
-            if self.open.is_empty() && (self.share.bounded || !self.share.catalog.is_unbounded()) {
-                return Ok(Ok(()));
             }
             if idle {
                 std::thread::sleep(POLL_DELAY);

@@ -49,6 +49,7 @@ pub fn source<'scope>(
     builder.build(move |_| {
         let mut open: Option<(Capability<u64>, Capability<u64>)> = None;
         let mut fed = Some(fed);
+        let mut caught_up = false;
         move |frontiers| {
             openings.for_each_time(|time, _| open = Some((time.retain(0), time.retain(1))));
             if frontiers[0].is_empty() {
@@ -67,9 +68,15 @@ pub fn source<'scope>(
                         fuel = fuel.saturating_sub(batch.raw.buffer.len());
                         batches.session(batch_cap).give(batch);
                     }
-                    Ok(Fed::CaughtUp) => reports.session(report_cap).give(Report::CaughtUp),
+                    Ok(Fed::CaughtUp) => {
+                        caught_up = true;
+                        reports.session(report_cap).give(Report::CaughtUp);
+                    }
                     Ok(Fed::Ended) => {
-                        reports.session(report_cap).give(Report::Ended);
+                        // Together, so that the clock opens no epoch between the two.
+                        let mut session = reports.session(report_cap);
+                        session.give_iterator((!caught_up).then_some(Report::CaughtUp).into_iter());
+                        session.give(Report::Ended);
                         fed = None;
                     }
                     Ok(Fed::Failed(error)) => {

@@ -113,6 +113,8 @@ where
                 ready.push_back(Ready { epoch, moments, rejections, todo: todo.into_iter() });
             }
 
+            // After the end of the input nobody asks what is there: a backfill builds no timelines.
+            let more = !frontiers[0].is_empty() || ready.len() > 1;
             let (mut moments, mut rejections) = (moments.activate(), rejections.activate());
             let mut emitted = 0;
             while let Some(Ready { epoch, moments: moment_cap, rejections: rejection_cap, todo }) = ready.front_mut() {
@@ -120,7 +122,7 @@ where
                 while emitted < FUEL {
                     let Some((key, changes)) = todo.next() else { break };
                     let timeline = timelines.entry(key.clone()).or_default();
-                    update(timeline, &changes, &options, &facets, &mut |emission| {
+                    update(timeline, &changes, more, &options, &facets, &mut |emission| {
                         emitted += 1;
                         let (key, interval, diff) = (key.clone(), emission.interval, emission.diff);
                         match emission.content {

@@ -33,10 +33,12 @@ pub(super) enum Content<C> {
 
 /// Applies `changes` to the timeline and emits the documents that change, those of earlier times first.
 ///
-/// Only the spans that changed annotations cover are swept; for runs, these and the runs that touch them.
+/// Only the spans that changed annotations cover are swept; for runs, these and the runs that touch them. What is added
+/// is kept in the timeline only if `more` changes may follow.
 pub(super) fn update<K: Ord, C: Ord + Clone>(
     timeline: &mut Timeline<C>,
     changes: &[(C, isize)],
+    more: bool,
     options: &FuseOptions<K>,
     facets: &impl Fn(&C) -> Facets<'_, K>,
     emit: &mut impl FnMut(Emission<C>),
@@ -71,6 +73,9 @@ pub(super) fn update<K: Ord, C: Ord + Clone>(
             Emit::Buckets(_) => documents.buckets(start, end, emit),
             Emit::Runs(_) | Emit::Segments => documents.runs(start, end, emit),
         }
+    }
+    if !more {
+        return;
     }
     let added = net.iter().filter(|e| e.diff > 0).map(|e| (e.start, e.end, e.content.clone()));
     timeline.insert(added);

@@ -115,9 +115,21 @@ impl<R: Versioned + Clone> Rows<R> {
     }
 
     /// Applies an epoch; emits the rows that go (-1) and come (+1). A record that changes nothing emits nothing.
-    pub(super) fn apply(&mut self, epoch: u64, candidates: Candidates<R>, mut emit: impl FnMut(R, isize)) -> Found {
+    ///
+    /// Without `more` epochs to come, the rows of a first one are not kept.
+    pub(super) fn apply(
+        &mut self,
+        epoch: u64,
+        candidates: Candidates<R>,
+        more: bool,
+        mut emit: impl FnMut(R, isize),
+    ) -> Found {
         self.forget(epoch);
         let Candidates { newest, mut found, .. } = candidates;
+        if self.rows.is_empty() && !more {
+            newest.into_iter().filter(|record| !record.is_deletion()).for_each(|record| emit(record, 1));
+            return found;
+        }
         if self.rows.is_empty() {
             self.load(epoch, newest, emit);
             return found;
@@ -226,7 +238,7 @@ mod tests {
         let mut candidates = Candidates::default();
         records.iter().for_each(|r| candidates.offer(r.clone()));
         let mut out = Vec::new();
-        rows.apply(epoch, candidates, |record, diff| out.extend(record.3.map(|value| (value, diff))));
+        rows.apply(epoch, candidates, true, |record, diff| out.extend(record.3.map(|value| (value, diff))));
         out
     }
 

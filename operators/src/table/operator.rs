@@ -98,8 +98,9 @@ where
             while let Some(entry) = open.first_entry().filter(|e| !frontier.less_equal(e.key())) {
                 let (epoch, (capability, candidates)) = entry.remove_entry();
                 let mut session = output.session(&capability);
+                let more = !frontier.is_empty() || !open.is_empty();
                 let mut grown = 0;
-                let found = rows.apply(epoch, candidates, |row, diff| {
+                let found = rows.apply(epoch, candidates, more, |row, diff| {
                     grown += diff;
                     session.give((row, epoch, diff));
                 });

@@ -175,7 +175,7 @@ fn the_directory_of_the_file_is_made() {
 /// Looks at the store until `stop`; checks each look, and counts the uppers that it saw.
 fn watch(reader: &Connection, stop: &AtomicBool, uppers_seen: &AtomicUsize) {
     let query = "SELECT count(*), min(epoch), max(epoch), (SELECT upper FROM flowstone_meta) FROM moments";
-    reader.busy_timeout(Duration::ZERO).unwrap();
+    reader.busy_timeout(Duration::from_secs(10)).unwrap();
     let mut last = None;
     while !stop.load(Ordering::Acquire) {
         let (rows, oldest, newest, upper) = reader

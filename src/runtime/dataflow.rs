@@ -35,7 +35,8 @@ type Rows<'scope> = StreamVec<'scope, u64, RowDiff>;
 
 /// The collections of a pipeline.
 struct Collections<'scope> {
-    tables: Vec<Rows<'scope>>,
+    /// Those that a sink reads.
+    tables: Vec<Option<Rows<'scope>>>,
     moments: Vec<Rows<'scope>>,
     rejected: Vec<Rows<'scope>>,
     dead_letters: Rows<'scope>,
@@ -43,7 +44,7 @@ struct Collections<'scope> {
 
 /// Builds the dataflow; `done` sees the end of all sinks.
 pub(super) fn build(scope: Scope<'_, u64>, setup: &Setup, done: &ProbeHandle<u64>) {
-    let batches = sources(scope, setup);
+    let (batches, complete) = sources(scope, setup);
     let mut dead_letters = Vec::new();
     let mut tables = Vec::new();
     for (number, plan) in setup.plan.tables.iter().enumerate() {
@@ -62,13 +63,15 @@ pub(super) fn build(scope: Scope<'_, u64>, setup: &Setup, done: &ProbeHandle<u64
         moments.push(documents);
         rejected.push(refused);
     }
-    let tables =
-        tables.into_iter().map(|table| table.inner.map(|(record, t, d)| (Row::Record(record), t, d))).collect();
+    // A stream with two readers is copied: rows are made of tables only for sinks that read them.
+    let is_read = |at| setup.plan.sinks.iter().any(|sink| sink.from == Collection::Table(at));
+    let rows = tables.into_iter().enumerate().map(|(at, table)| {
+        is_read(at).then(|| table.inner.map(|(record, epoch, diff)| (Row::Record(record), epoch, diff)))
+    });
+    let tables = rows.collect();
     let dead_letters = scope.concatenate(dead_letters);
     let collections = Collections { tables, moments, rejected, dead_letters };
 
-    // What releases epochs: that all input of theirs is complete.
-    let complete = scope.concatenate(batches.into_iter().map(|b| b.flat_map(|_: Batch| None::<Never>)));
     let mut acks: Vec<StreamVec<'_, u64, Never>> = Vec::new();
     for (number, plan) in setup.plan.sinks.iter().enumerate() {
         let release = plan.after.map_or(complete.clone(), |after| acks[after].clone());
@@ -77,8 +80,13 @@ pub(super) fn build(scope: Scope<'_, u64>, setup: &Setup, done: &ProbeHandle<u64
     scope.concatenate(acks).probe_with(done);
 }
 
-/// The batches of each source.
-fn sources<'scope>(scope: Scope<'scope, u64>, setup: &Setup) -> Vec<StreamVec<'scope, u64, Batch>> {
+/// The batches of each source; and a stream without data that has passed an epoch when all input of that epoch is complete.
+///
+/// The latter is made of the reports, which are few: made of the batches, it would copy each of them.
+fn sources<'scope>(
+    scope: Scope<'scope, u64>,
+    setup: &Setup,
+) -> (Vec<StreamVec<'scope, u64, Batch>>, StreamVec<'scope, u64, Never>) {
     let (report_loop, reports) = scope.feedback(Default::default());
     let feeders = setup.catalogs.len() * scope.peers();
     let clock = EpochClock::new(setup.first_epoch, setup.epoch_length, feeders, std::time::Instant::now());
@@ -99,8 +107,9 @@ fn sources<'scope>(scope: Scope<'scope, u64>, setup: &Setup) -> Vec<StreamVec<'s
         batches.push(stream);
         all_reports.push(reports);
     }
-    scope.concatenate(all_reports).connect_loop(report_loop);
-    batches
+    let reports = scope.concatenate(all_reports);
+    reports.clone().connect_loop(report_loop);
+    (batches, reports.flat_map(|_| None))
 }
 
 /// The documents of a `fuse`, and those that it rejects.
@@ -169,7 +178,7 @@ fn sink<'scope>(
 ) -> StreamVec<'scope, u64, Never> {
     let plan = &setup.plan.sinks[number];
     let rows = match plan.from {
-        Collection::Table(at) => &collections.tables[at],
+        Collection::Table(at) => collections.tables[at].as_ref().expect("made for sinks that read it"),
         Collection::Moments(at) => &collections.moments[at],
         Collection::Rejected(at) => &collections.rejected[at],
         Collection::DeadLetters => &collections.dead_letters,

@@ -61,7 +61,8 @@ impl Drawing {
                 let sum = |f: fn(&crate::runtime::metrics::SourceMetrics) -> u64| -> u64 {
                     self.metrics.sources.iter().map(|(_, m)| f(m)).sum()
                 };
-                bar.set_length(sum(|m| read(&m.total_bytes)));
+                // Nothing of nothing would be all of it.
+                bar.set_length(sum(|m| read(&m.total_bytes)).max(1));
                 bar.set_position(sum(|m| read(&m.read_bytes)));
                 let records: u64 = self.metrics.tables.iter().map(|(_, m)| read(&m.records)).sum();
                 let rate = records as f64 / started.elapsed().as_secs_f64().max(0.001);

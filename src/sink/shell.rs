@@ -106,7 +106,7 @@ impl Feed {
         let durable_upper = Arc::new(AtomicU64::new(0));
         let Shell { name, fill, metrics, on_error } = shell;
         let wake = Wake { durable_upper: durable_upper.clone(), activator };
-        let thread = WriterThread { writer, wake, on_error };
+        let thread = WriterThread { writer, wake, metrics: metrics.clone(), on_error };
         std::thread::Builder::new()
             .name(format!("sink {name}"))
             .spawn(move || thread.run(&inbox))
@@ -142,9 +142,6 @@ impl Feed {
                 break;
             }
             for changes in std::mem::take(entry.get_mut()) {
-                let deletes = changes.iter().filter(|c| matches!(c, Change::Delete(_))).count() as u64;
-                self.metrics.deletes.fetch_add(deletes, Ordering::Relaxed);
-                self.metrics.upserts.fetch_add(changes.len() as u64 - deletes, Ordering::Relaxed);
                 self.outbox.push_back(Job::Write(epoch, changes));
             }
             if !complete(epoch) {
@@ -185,6 +182,7 @@ impl Feed {
 struct WriterThread {
     writer: Box<dyn Writer>,
     wake: Wake,
+    metrics: Arc<SinkMetrics>,
     on_error: Box<dyn FnOnce(SinkError) + Send>,
 }
 
@@ -209,8 +207,8 @@ impl Wake {
 
 impl WriterThread {
     fn run(self, inbox: &Receiver<Job>) {
-        let WriterThread { mut writer, wake, on_error } = self;
-        let result = work(writer.as_mut(), inbox, &wake);
+        let WriterThread { mut writer, wake, metrics, on_error } = self;
+        let result = work(writer.as_mut(), inbox, &wake, &metrics);
         // Before anybody hears of it: the next run may open the store at once.
         drop(writer);
         match result {
@@ -225,7 +223,7 @@ impl WriterThread {
 }
 
 /// Does the jobs; says whether the store was finished.
-fn work(writer: &mut dyn Writer, inbox: &Receiver<Job>, wake: &Wake) -> Result<bool, SinkError> {
+fn work(writer: &mut dyn Writer, inbox: &Receiver<Job>, wake: &Wake, metrics: &SinkMetrics) -> Result<bool, SinkError> {
     loop {
         let job = match inbox.try_recv() {
             Ok(job) => Ok(job),
@@ -239,7 +237,13 @@ fn work(writer: &mut dyn Writer, inbox: &Receiver<Job>, wake: &Wake) -> Result<b
             }
         };
         match job {
-            Ok(Job::Write(epoch, mut changes)) => writer.write(epoch, &mut changes)?,
+            Ok(Job::Write(epoch, mut changes)) => {
+                let deletes = changes.iter().filter(|c| matches!(c, Change::Delete(_))).count() as u64;
+                let upserts = changes.len() as u64 - deletes;
+                writer.write(epoch, &mut changes)?;
+                metrics.deletes.fetch_add(deletes, Ordering::Relaxed);
+                metrics.upserts.fetch_add(upserts, Ordering::Relaxed);
+            }
             Ok(Job::Close(epoch, sweep)) => writer.close(epoch, sweep)?,
             Ok(Job::Finish) => {
                 writer.finish()?;

@@ -179,6 +179,11 @@ impl Record {
         Record { route: key.route(), key, version, position, body }
     }
 
+    /// The row's bytes; `None` if the record is a deletion.
+    pub fn payload(&self) -> Option<&[u8]> {
+        self.body.as_ref().map(|body| &*body.payload)
+    }
+
     /// The row's content.
     ///
     /// # Panics
@@ -194,8 +199,7 @@ impl Ord for Record {
         if std::ptr::eq(self, other) {
             return std::cmp::Ordering::Equal;
         }
-        let payload = |r: &Self| r.body.as_ref().map(|b| b.payload.clone());
-        self.key.cmp(&other.key).then_with(|| payload(self).cmp(&payload(other)))
+        self.key.cmp(&other.key).then_with(|| self.payload().cmp(&other.payload()))
     }
 }
 

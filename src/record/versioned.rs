@@ -27,7 +27,7 @@ impl Versioned for Record {
     }
 
     fn same_row(&self, other: &Self) -> bool {
-        self.body.as_ref().map(|b| &b.payload) == other.body.as_ref().map(|b| &b.payload)
+        self.payload() == other.payload()
     }
 
     fn is_ambiguous_with(&self, other: &Self) -> bool {

@@ -88,39 +88,44 @@ struct Reading {
     read_bytes: u64,
 }
 
-/// The receiver is gone: the run is over.
-struct Gone;
+/// Why a feeder ends before its partitions do.
+enum Stop {
+    /// The receiver is gone: the run is over.
+    Gone,
+    Failed(SourceError),
+}
+
+impl From<SourceError> for Stop {
+    fn from(error: SourceError) -> Self {
+        Stop::Failed(error)
+    }
+}
 
 impl Feeder {
     fn run(mut self) {
         let end = match self.read() {
-            Ok(Ok(())) => Fed::Ended,
-            Ok(Err(Gone)) => return,
-            Err(error) => Fed::Failed(error),
+            Ok(()) => Fed::Ended,
+            Err(Stop::Gone) => return,
+            Err(Stop::Failed(error)) => Fed::Failed(error),
         };
         let _ = self.send(end);
     }
 
-    fn read(&mut self) -> Result<Result<(), Gone>, SourceError> {
+    fn read(&mut self) -> Result<(), Stop> {
         let mut looked = Instant::now();
         self.open_new()?;
         loop {
             let mut idle = true;
             let partitions: Vec<u32> = self.open.keys().copied().collect();
             for partition in partitions {
-                match self.poll(partition)? {
-                    Ok(found) => idle &= !found,
-                    Err(Gone) => return Ok(Err(Gone)),
-                }
+                idle &= !self.poll(partition)?;
             }
             if self.open.is_empty() && (self.share.bounded || !self.share.catalog.is_unbounded()) {
-                return Ok(Ok(()));
+                return Ok(());
             }
             if !self.caught_up && self.open.values().all(|r| r.caught_up) {
                 self.caught_up = true;
-                if self.send(Fed::CaughtUp).is_err() {
-                    return Ok(Err(Gone));
-                }
+                self.send(Fed::CaughtUp)?;
             }
             if idle {
                 std::thread::sleep(POLL_DELAY);
@@ -153,7 +158,7 @@ impl Feeder {
     }
 
     /// Reads one batch of a partition; says whether there was something.
-    fn poll(&mut self, partition: u32) -> Result<Result<bool, Gone>, SourceError> {
+    fn poll(&mut self, partition: u32) -> Result<bool, Stop> {
         let reading = self.open.get_mut(&partition).expect("polled while open");
         let mut raw = RawBatch::default();
         let progress = reading.reader.poll(&mut raw, BATCH_BYTES)?;
@@ -165,15 +170,15 @@ impl Feeder {
             self.open.remove(&partition);
         }
         let found = !raw.records.is_empty();
-        if found && self.send(Fed::Batch(Batch { source: self.share.source, partition, raw })).is_err() {
-            return Ok(Err(Gone));
+        if found {
+            self.send(Fed::Batch(Batch { source: self.share.source, partition, raw }))?;
         }
-        Ok(Ok(found || progress == Progress::More))
+        Ok(found || progress == Progress::More)
     }
 
     /// Send, *then* wake: the other way round is a lost wake-up. Waits while the worker is behind.
-    fn send(&self, fed: Fed) -> Result<(), Gone> {
-        self.sender.send(fed).map_err(|_| Gone)?;
+    fn send(&self, fed: Fed) -> Result<(), Stop> {
+        self.sender.send(fed).map_err(|_| Stop::Gone)?;
         // An error means that the worker is gone, which the next send notices.
         let _ = self.activator.activate();
         Ok(())

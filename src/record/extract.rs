@@ -156,7 +156,8 @@ impl PathTree {
             Some(b'[') => {
                 for (index, inner) in to_array_iter(raw).enumerate() {
                     let inner = inner.map_err(|e| syntax(&e))?;
-                    if let Some((_, child)) = node.children.iter().find(|(n, _)| n.parse() == Ok(index)) {
+                    if let Some((_, child)) = node.children.iter().find(|(n, _)| super::select::index(n) == Some(index))
+                    {
                         self.take(child, payload, &inner, fields)?;
                     }
                 }

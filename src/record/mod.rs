@@ -6,6 +6,7 @@ mod path;
 mod render;
 mod row;
 mod scalar;
+mod select;
 mod versioned;
 
 pub use decode::{DecodeSpec, Decoder, FacetSpec};
@@ -16,3 +17,4 @@ pub use row::{
     Slice,
 };
 pub use scalar::{Key, Scalar, write_integer, write_key, write_string};
+pub use select::{select, unescape};

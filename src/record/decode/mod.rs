@@ -9,6 +9,7 @@ use crate::record::extract::{FieldId, Fields, PathTree};
 use crate::record::path::FieldPath;
 use crate::record::row::{Body, ChildPiece, ChildPieces, Facets, Lead, Position, Record, Slice};
 use crate::record::scalar::{Key, Scalar};
+use crate::record::select::unescape;
 
 /// What a table takes from its records.
 #[derive(Clone, Debug)]
@@ -250,12 +251,6 @@ impl FacetPlan {
         let rendered_bytes = 2 + pieces.iter().map(length).sum::<u32>();
         ChildPieces { pieces, rendered_bytes }
     }
-}
-
-/// The text of a JSON string. `None` if its escapes are wrong.
-fn unescape(raw: &str) -> Option<std::borrow::Cow<'_, str>> {
-    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { serde_json::from_str::<String>(raw).ok().map(Into::into) } else { Some(inner.into()) }
 }
 
 /// A JSON integer of 64 bits.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
-use crate::record::{FieldPath, Segment};
+use crate::record::{FieldPath, select, unescape};
 
 /// A value as SQLite stores it.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,61 +31,21 @@ impl ToSql for Cell<'_> {
 /// bits, so that they stay exact), other numbers as floats, booleans as 0 and 1, arrays and objects as JSON text, nothing as
 /// null. A path that fans out gives a JSON array of all that it leads to. `scratch` holds what had to be put together.
 pub(super) fn cell<'a>(document: &'a str, path: &FieldPath, scratch: &'a mut String) -> Cell<'a> {
-    if path.fans_out() {
-        scratch.clear();
-        scratch.push('[');
-        collect(document, path.segments(), scratch);
-        scratch.push(']');
-        return Cell::Text(Cow::Borrowed(scratch));
+    if !path.fans_out() {
+        let mut leaf = None;
+        select(document, path, |json| leaf = Some(json));
+        return leaf.map_or(Cell::Null, scalar);
     }
-    let leaf = path.segments().iter().try_fold(document, |json, segment| match segment {
-        Segment::Name(name) => member(json, name),
-        Segment::Each => None,
+    scratch.clear();
+    scratch.push('[');
+    select(document, path, |json| {
+        if scratch.len() > 1 {
+            scratch.push(',');
+        }
+        scratch.push_str(json);
     });
-    leaf.map_or(Cell::Null, scalar)
-}
-
-/// Appends all that `segments` lead to, with commas between.
-fn collect(json: &str, segments: &[Segment], out: &mut String) {
-    match segments {
-        [] => {
-            if out.len() > 1 {
-                out.push(',');
-            }
-            out.push_str(json);
-        }
-        [Segment::Name(name), rest @ ..] => {
-            if let Some(json) = member(json, name) {
-                collect(json, rest, out);
-            }
-        }
-        [Segment::Each, rest @ ..] => {
-            if json.starts_with('[') {
-                for element in sonic_rs::to_array_iter(json).map_while(Result::ok) {
-                    collect(element.as_raw_str(), rest, out);
-                }
-            }
-        }
-    }
-}
-
-/// A member of an object, or an element of an array.
-fn member<'a>(json: &'a str, name: &str) -> Option<&'a str> {
-    let found = match json.trim_ascii_start().as_bytes().first()? {
-        b'{' => sonic_rs::get(json, [name]),
-        b'[' => sonic_rs::get(json, [index(name)?]),
-        _ => return None,
-    };
-    match found.ok()?.as_raw_cow() {
-        Cow::Borrowed(raw) => Some(raw),
-        Cow::Owned(_) => None,
-    }
-}
-
-/// As RFC 6901 has it: decimal, without leading zeros.
-fn index(name: &str) -> Option<usize> {
-    let canonical = name == "0" || !name.starts_with(['0', '+']);
-    name.parse().ok().filter(|_| canonical)
+    scratch.push(']');
+    Cell::Text(Cow::Borrowed(scratch))
 }
 
 fn scalar(json: &str) -> Cell<'_> {
@@ -100,13 +60,9 @@ fn scalar(json: &str) -> Cell<'_> {
     }
 }
 
+/// An escape that stands for no character (half of a surrogate pair) leaves the text as it is written.
 fn string(json: &str) -> Cell<'_> {
-    let inner = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    match inner.filter(|inner| !inner.contains('\\')) {
-        Some(plain) => Cell::Text(Cow::Borrowed(plain)),
-        // An escape that stands for no character (half of a surrogate pair) leaves the text as it is written.
-        None => Cell::Text(sonic_rs::from_str::<String>(json).map_or(Cow::Borrowed(json), Cow::Owned)),
-    }
+    Cell::Text(unescape(json).unwrap_or(Cow::Borrowed(json)))
 }
 
 fn number(json: &str) -> Cell<'_> {

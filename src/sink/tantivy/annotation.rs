@@ -7,7 +7,7 @@ use flowstone_operators::interval::Interval;
 use sonic_rs::{JsonValueTrait, LazyValue};
 
 use crate::pipeline::model::TantivySink;
-use crate::record::{Child, FieldPath, Segment, write_integer, write_string};
+use crate::record::{Child, FieldPath, select, write_integer, write_string};
 
 /// One annotation, as the index holds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,14 +92,15 @@ impl Paths {
     pub fn annotation(&self, child: &Child<'_>) -> Annotation {
         let mut key = Vec::new();
         child.key.write_json(&mut key);
+        let payload = std::str::from_utf8(child.payload).expect("decode has checked the encoding");
         let mut texts = Vec::new();
         for path in &self.text {
-            collect(child.payload, path, |value| push_texts(value, &mut texts));
+            collect(payload, path, |value| push_texts(value, &mut texts));
         }
         let mut labels = Vec::new();
-        collect(child.payload, &self.label, |value| push_texts(value, &mut labels));
+        collect(payload, &self.label, |value| push_texts(value, &mut labels));
         let mut confidence = None;
-        collect(child.payload, &self.confidence, |value| confidence = confidence.or(value.as_f64()));
+        collect(payload, &self.confidence, |value| confidence = confidence.or(value.as_f64()));
         Annotation {
             key: String::from_utf8(key).expect("a key is JSON text"),
             kind: child.kind.to_owned(),
@@ -112,35 +113,12 @@ impl Paths {
 }
 
 /// Calls `each` with the values at `path`; a payload without the field has none.
-fn collect(payload: &[u8], path: &FieldPath, mut each: impl FnMut(&LazyValue<'_>)) {
-    if let [Segment::Name(name)] = path.segments() {
-        if let Ok(value) = sonic_rs::get_from_slice(payload, [name.as_str()]) {
+fn collect(payload: &str, path: &FieldPath, mut each: impl FnMut(&LazyValue<'_>)) {
+    select(payload, path, |json| {
+        if let Ok(value) = sonic_rs::get(json, std::iter::empty::<&str>()) {
             each(&value);
         }
-    } else if let Ok(whole) = sonic_rs::get_from_slice(payload, std::iter::empty::<&str>()) {
-        descend(&whole, path.segments(), &mut each);
-    }
-}
-
-fn descend(value: &LazyValue<'_>, path: &[Segment], each: &mut impl FnMut(&LazyValue<'_>)) {
-    match path {
-        [] => each(value),
-        [Segment::Each, rest @ ..] => {
-            for element in elements(value) {
-                descend(&element, rest, each);
-            }
-        }
-        [Segment::Name(name), rest @ ..] => {
-            let index = name.parse::<usize>().ok().filter(|_| value.is_array());
-            let next = match index {
-                Some(index) => value.get(index),
-                None => value.get(name.as_str()),
-            };
-            if let Some(next) = next {
-                descend(&next, rest, each);
-            }
-        }
-    }
+    });
 }
 
 fn elements<'a>(value: &LazyValue<'a>) -> impl Iterator<Item = LazyValue<'a>> {

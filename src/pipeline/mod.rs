@@ -41,9 +41,14 @@ pub struct Loaded {
 impl Loaded {
     /// A path from the pipeline file, as a path of the file system: relative ones start at the file's folder.
     pub fn resolve(&self, path: &str) -> PathBuf {
-        // `..` stays: what it leads to is for the file system to say, which knows the links.
-        self.base.join(path).components().filter(|part| *part != Component::CurDir).collect()
+        resolve(&self.base, path)
     }
+}
+
+/// A path from a pipeline file in the folder `base`, see [`Loaded::resolve`].
+pub fn resolve(base: &Path, path: &str) -> PathBuf {
+    // `..` stays: what it leads to is for the file system to say, which knows the links.
+    base.join(path).components().filter(|part| *part != Component::CurDir).collect()
 }
 
 /// Reads a pipeline file, with the variables of the process's environment.

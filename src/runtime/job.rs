@@ -1,7 +1,7 @@
 //! A job: one run of a pipeline, from opening its stores to its summary.
 
 use std::collections::HashMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,8 @@ use super::dataflow;
 use super::metrics::Metrics;
 use super::setup::Setup;
 use super::stores::Stores;
-use crate::pipeline::Pipeline;
 use crate::pipeline::compile::{Plan, SinkPlan};
+use crate::pipeline::{Pipeline, resolve};
 use crate::sink::SinkError;
 use crate::source::memory::MemoryInput;
 use crate::source::{SourceError, catalog::Catalog, file};
@@ -133,12 +133,11 @@ impl Job {
     /// Where records go that could not be processed.
     pub fn dead_letters_path(&self) -> PathBuf {
         let path = self.pipeline.dead_letters.path.as_deref();
-        let path = path.map_or_else(|| self.state_dir().join("dead-letters.ndjson"), |path| self.base.join(path));
-        path.components().filter(|part| *part != Component::CurDir).collect()
+        path.map_or_else(|| self.state_dir().join("dead-letters.ndjson"), |path| resolve(&self.base, path))
     }
 
     fn state_dir(&self) -> PathBuf {
-        if self.pipeline.state == "none" { self.base.clone() } else { self.base.join(&self.pipeline.state) }
+        if self.pipeline.state == "none" { resolve(&self.base, ".") } else { resolve(&self.base, &self.pipeline.state) }
     }
 
     /// Runs to the end.

@@ -1,11 +1,12 @@
 //! The stores of a run's sinks, opened before the workers start.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::RunError;
 use super::metrics::Metrics;
 use crate::pipeline::compile::{Plan, SinkPlan};
+use crate::pipeline::resolve;
 use crate::sink::discard::Discard;
 use crate::sink::shell::Placement;
 use crate::sink::{Opened, SinkError, Writer};
@@ -56,7 +57,7 @@ impl Stores {
 }
 
 fn open(sink: &SinkPlan, base: &Path, dead_letters: &Path) -> Result<Opened, SinkError> {
-    let at = |path: &str| -> PathBuf { base.join(path) };
+    let at = |path: &str| resolve(base, path);
     let spec = &sink.spec;
     #[cfg(feature = "sqlite")]
     if let Some(sqlite) = &spec.sqlite {

@@ -16,6 +16,7 @@ use flowstone_operators::interval::Interval;
 use flowstone_operators::table::{TableOptions, upsert};
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Concatenate, ConnectLoop, Feedback, OkErr, Probe};
+use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
 use super::RunError;
@@ -24,7 +25,7 @@ use super::metrics::FuseMetrics;
 use super::setup::Setup;
 use crate::pipeline::compile::{Collection, FusePlan};
 use crate::record::{DeadLetter, Fused, Key, Record, Rejected, Row, RowDiff, Scalar, moment_bytes};
-use crate::sink::Never;
+use crate::sink::{Never, Start};
 use crate::sink::gate::gate;
 use crate::sink::shell::{Shell, write};
 use crate::source::decode::decode;
@@ -183,13 +184,17 @@ fn sink<'scope>(
         Collection::Rejected(at) => &collections.rejected[at],
         Collection::DeadLetters => &collections.dead_letters,
     };
-    let changes = gate(rows.clone(), release, &plan.name);
+    let (start, waiting) = (Start::Fill { at: setup.first_epoch }, setup.waiting.clone());
+    let scope = rows.scope();
+    let changes = gate(rows.clone(), release, empty(scope), start, &plan.name, waiting.clone());
     let (control, owner) = (setup.control.clone(), plan.name.clone());
     let shell = Shell {
         name: plan.name.clone(),
-        fill: setup.first_epoch,
+        start,
+        waiting,
+        progress: Arc::default(),
         metrics: setup.metrics.sinks[number].1.clone(),
         on_error: Box::new(move |source| control.fail(RunError::Sink { name: owner, source })),
     };
-    write(changes, shell, setup.writers.placement(number, index))
+    write(changes, empty(scope), shell, setup.writers.placement(number, index))
 }

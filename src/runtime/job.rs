@@ -16,6 +16,7 @@ use super::stores::Stores;
 use crate::pipeline::compile::{Plan, SinkPlan};
 use crate::pipeline::{Pipeline, resolve};
 use crate::sink::SinkError;
+use crate::sink::gauge::Gauge;
 use crate::source::memory::MemoryInput;
 use crate::source::{SourceError, catalog::Catalog, file};
 
@@ -154,6 +155,7 @@ impl Job {
             plan: self.plan,
             catalogs,
             writers,
+            waiting: Arc::new(Gauge::new(u64::MAX)),
             // Above every epoch that a store may hold, also when the system's clock went back (law L3).
             first_epoch: unix_ms().max(above),
             epoch_length: self.pipeline.epoch.duration(),

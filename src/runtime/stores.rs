@@ -71,7 +71,7 @@ fn open(sink: &SinkPlan, base: &Path, dead_letters: &Path) -> Result<Opened, Sin
         return crate::sink::file::open(&sink.name, &at(&file.path));
     }
     if sink.is_dead_letters() {
-        return crate::sink::file::open_documents(dead_letters);
+        return crate::sink::file::open_documents(dead_letters, None);
     }
     let kind = if spec.sqlite.is_some() { "sqlite" } else { "tantivy" };
     Err(SinkError::Mismatch {

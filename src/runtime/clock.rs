@@ -11,7 +11,8 @@ use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::{Scope, StreamVec};
 
 use super::Control;
-use crate::source::operator::Report;
+use crate::source::catalog::Catalog;
+use crate::source::operator::{Opening, Report};
 
 /// How often the clock looks for a request to stop, when it has nothing else to do.
 const STOP_DELAY: Duration = Duration::from_millis(50);
@@ -54,6 +55,7 @@ impl EpochClock {
         match report {
             Report::CaughtUp => self.catching_up -= 1,
             Report::Ended => self.running -= 1,
+            Report::Stop | Report::Full => {}
         }
     }
 
@@ -87,14 +89,15 @@ pub fn openings<'scope>(
     reports: StreamVec<'scope, u64, Report>,
     clock: EpochClock,
     control: Arc<Control>,
-) -> StreamVec<'scope, u64, u64> {
+    catalogs: Vec<Catalog>,
+) -> StreamVec<'scope, u64, Opening> {
     let is_clock = scope.index() == 0;
     let mut builder = OperatorBuilder::new("EpochClock".to_owned(), scope);
     let activator = scope.activator_for(builder.operator_info().address);
     // Not connected to the output: else the sources' epochs would wait for the reports about them.
     let mut reports = builder.new_input_connection(reports, Exchange::new(|_: &Report| 0), std::iter::empty());
     let (openings, stream) = builder.new_output_connection(std::iter::empty());
-    let mut openings = OutputBuilder::<_, CapacityContainerBuilder<Vec<u64>>>::from(openings);
+    let mut openings = OutputBuilder::<_, CapacityContainerBuilder<Vec<Opening>>>::from(openings);
 
     builder.build(move |mut capabilities| {
         let mut capability = capabilities.pop().filter(|_| is_clock);
@@ -103,12 +106,23 @@ pub fn openings<'scope>(
             capability.downgrade(&clock.epoch);
         }
         let mut announced = false;
+        let mut named: Vec<u32> = catalogs.iter().map(Catalog::known).collect();
+        let mut opening = move || {
+            let mut partitions = Vec::new();
+            for (source, (catalog, named)) in (0..).zip(catalogs.iter().zip(&mut named)) {
+                for (number, name) in catalog.names_from(*named) {
+                    partitions.push((source, number, name));
+                    *named = number + 1;
+                }
+            }
+            Opening { hidden: false, partitions }
+        };
         move |_frontiers| {
             reports.for_each(|_, data| data.drain(..).for_each(|report| clock.report(report)));
             let Some(held) = &mut capability else { return };
             if !announced {
                 announced = true;
-                openings.activate().session(held).give(clock.epoch);
+                openings.activate().session(held).give(opening());
             }
             loop {
                 match clock.tick(control.is_stopping(), unix_ms(), Instant::now()) {
@@ -119,7 +133,7 @@ pub fn openings<'scope>(
                     Tick::Open(epoch) => {
                         control.set_filling();
                         held.downgrade(&epoch);
-                        openings.activate().session(held).give(epoch);
+                        openings.activate().session(held).give(opening());
                     }
                     Tick::Close => {
                         control.set_filling();

@@ -7,6 +7,7 @@
 //!                                                          └─▶ gate ─▶ sink ─▶ dead letters      after:◀────┘
 //! ```
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -14,6 +15,7 @@ use differential_dataflow::VecCollection;
 use flowstone_operators::fuse::{Facets, Rejection, fuse};
 use flowstone_operators::interval::Interval;
 use flowstone_operators::table::{TableOptions, upsert};
+use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Concatenate, ConnectLoop, Feedback, OkErr, Probe};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
@@ -29,7 +31,8 @@ use crate::sink::gate::gate;
 use crate::sink::shell::{Shell, write};
 use crate::source::decode::decode;
 use crate::source::feeder::{Batch, Share};
-use crate::source::operator::source;
+use crate::source::operator::{Lag, source};
+use crate::source::Limits;
 
 type Rows<'scope> = StreamVec<'scope, u64, RowDiff>;
 
@@ -45,13 +48,14 @@ struct Collections<'scope> {
 /// Builds the dataflow; `done` sees the end of all sinks.
 pub(super) fn build(scope: Scope<'_, u64>, setup: &Setup, done: &ProbeHandle<u64>) {
     let (batches, complete) = sources(scope, setup);
+    let names: Vec<Arc<str>> = setup.catalogs.iter().map(|(name, _)| name.as_str().into()).collect();
     let mut dead_letters = Vec::new();
     let mut tables = Vec::new();
     for (number, plan) in setup.plan.tables.iter().enumerate() {
         let metrics = setup.metrics.tables[number].1.clone();
         let options = TableOptions { remember: plan.remember_ms, counters: metrics.table.clone() };
         let input = scope.concatenate(plan.sources.iter().map(|source| batches[*source].clone()));
-        let (records, letters) = decode(input, &plan.name, &plan.decode, setup.catalogs.clone(), metrics);
+        let (records, letters) = decode(input, &plan.name, &plan.decode, names.clone(), metrics);
         dead_letters.push(letters);
         tables.push(upsert(records, options));
     }
@@ -90,7 +94,13 @@ fn sources<'scope>(
     let (report_loop, reports) = scope.feedback(Default::default());
     let feeders = setup.catalogs.len() * scope.peers();
     let clock = EpochClock::new(setup.first_epoch, setup.epoch_length, feeders, std::time::Instant::now());
-    let openings = clock::openings(scope, reports, clock, setup.control.clone());
+    let openings = clock::openings(
+        scope,
+        reports,
+        clock,
+        setup.control.clone(),
+        setup.catalogs.iter().map(|(_, catalog)| catalog.clone()).collect(),
+    );
     let (mut batches, mut all_reports) = (Vec::new(), Vec::new());
     for (number, (name, catalog)) in setup.catalogs.iter().enumerate() {
         let share = Share {
@@ -99,11 +109,23 @@ fn sources<'scope>(
             index: scope.index(),
             peers: scope.peers(),
             bounded: setup.bounded,
+            leader: scope.index() == 0,
+            stop: {
+                let control = setup.control.clone();
+                Arc::new(move || control.is_stopping())
+            },
             metrics: setup.metrics.sources[number].1.clone(),
         };
         let (control, owner) = (setup.control.clone(), name.clone());
         let on_error = move |source| control.fail(RunError::Source { name: owner.clone(), source });
-        let (stream, reports) = source(openings.clone(), name, share, on_error);
+        let nothing_waits = || empty::<_, Vec<Never>>(scope);
+        let lag = Lag {
+            sealed: nothing_waits(),
+            written: nothing_waits(),
+            limits: Limits::NONE,
+            is_full: Rc::new(|| false),
+        };
+        let (stream, reports, _) = source(openings.clone(), lag, name, share, on_error);
         batches.push(stream);
         all_reports.push(reports);
     }

@@ -193,7 +193,7 @@ impl Job {
             } else {
                 self.memory.get(name).ok_or_else(|| RunError::NoMemory(name.clone()))?.source()
             };
-            catalogs.push((name.clone(), Catalog::open(source).map_err(failed)?));
+            catalogs.push((name.clone(), Catalog::open(source, Vec::new(), false).map_err(failed)?));
         }
         Ok(catalogs)
     }

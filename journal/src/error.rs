@@ -75,7 +75,8 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    pub(crate) fn damaged(object: &str, problem: impl Into<String>) -> Self {
+    /// A [`JournalError::Damaged`].
+    pub fn damaged(object: &str, problem: impl Into<String>) -> Self {
         JournalError::Damaged { object: object.to_owned(), problem: problem.into() }
     }
 

@@ -194,6 +194,9 @@ pub fn openings<'scope>(
                         }
                     }
                     Tick::Close => {
+                        if clock.is_hidden() {
+                            control.set_unfinished();
+                        }
                         (capability, reveal) = (None, None);
                         return;
                     }

@@ -50,12 +50,15 @@ impl Cluster {
 pub(super) fn agree(worker: &mut Worker, start: Option<Start>, control: &Control) -> Option<Start> {
     let told = Rc::new(RefCell::new(None));
     let (tell, done) = (told.clone(), ProbeHandle::new());
+    // As text: what leaves out fields that are empty can not be read back from the binary form of the links.
+    let start = start.map(|start| serde_json::to_string(&start).expect("a start is plain data"));
     worker.dataflow::<u64, _, _>(|scope| {
         let starts = start.to_stream(scope).container::<Vec<_>>().broadcast();
-        starts.inspect(move |start: &Start| *tell.borrow_mut() = Some(start.clone())).probe_with(&done);
+        starts.inspect(move |start: &String| *tell.borrow_mut() = Some(start.clone())).probe_with(&done);
     });
     while !done.done() && !control.must_end() {
         worker.step_or_park(Some(PARK));
     }
-    told.take()
+    let told = told.take();
+    told.map(|start| serde_json::from_str(&start).expect("the processes run the same program"))
 }

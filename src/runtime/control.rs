@@ -12,6 +12,7 @@ pub struct Control {
     stop: AtomicBool,
     stopped_at: Mutex<Option<Instant>>,
     abandoned: AtomicBool,
+    unfinished: AtomicBool,
     failed: AtomicBool,
     failure: Mutex<Option<RunError>>,
     phase: AtomicU8,
@@ -51,9 +52,14 @@ impl Control {
         self.abandoned.store(true, SeqCst);
     }
 
-    /// Whether the run ended before its first epoch was complete, so that no sink was touched.
-    pub fn is_abandoned(&self) -> bool {
-        self.abandoned.load(SeqCst)
+    /// Says that the run was stopped before it had read what was present at its start.
+    pub(super) fn set_unfinished(&self) {
+        self.unfinished.store(true, SeqCst);
+    }
+
+    /// Whether the run was stopped before it had read what was present at its start, so that no table's sink was touched.
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished.load(SeqCst) || self.abandoned.load(SeqCst)
     }
 
     /// Ends the run with an error; the first one counts.

@@ -12,7 +12,7 @@ use super::metrics::Metrics;
 use super::start::Start;
 use super::stores::Stores;
 use crate::pipeline::compile::{Collection, Plan};
-use crate::record::facets_fingerprint;
+use crate::record::codec;
 use crate::sink;
 use crate::sink::gauge::Gauge;
 use crate::sink::shell::SinkProgress;
@@ -84,7 +84,7 @@ impl Setup {
     /// The fingerprints of what is decoded of each table's records besides the records themselves.
     pub fn facets(&self) -> BTreeMap<TableId, u64> {
         let tables = self.start.tables.iter().zip(&self.plan.tables);
-        tables.map(|(id, table)| (*id, facets_fingerprint(&table.decode.facets))).collect()
+        tables.map(|(id, table)| (*id, codec::fingerprint(&table.decode))).collect()
     }
 
     /// The epoch up to which everybody who reads a `fuse` knows what it gives, if nobody is to be filled.

@@ -176,7 +176,7 @@ impl Leader {
 
     fn changed_sinks(&self, uppers: &[Option<u64>]) -> BTreeMap<String, SinkState> {
         let sinks = self.names.iter().zip(uppers).zip(&self.progress).map(|((name, upper), progress)| {
-            let marked = progress.as_ref().and_then(|progress| progress.marked());
+            let marked = progress.as_ref().map(|p| p.now()).and_then(|now| now.mark.map(|mark| (now.upper, mark)));
             (name.as_str(), Acknowledged { upper: *upper, marked })
         });
         self.seals.changed_sinks(sinks)

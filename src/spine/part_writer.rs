@@ -118,7 +118,7 @@ impl Writing {
             let bytes = size(&job);
             if bytes <= INLINE_BYTES {
                 let part = self.build(std::slice::from_ref(&job));
-                reply.send(part.map(|part| NewPart::Inline { bytes: part.bytes, rows: part.rows }));
+                reply.send(part.map(flowstone_journal::BuiltPart::inline));
                 continue;
             }
             let (mut group, mut total) = (vec![job], bytes);
@@ -135,11 +135,9 @@ impl Writing {
             let name = format!("{}-{}", self.prefix, self.number);
             self.number += 1;
             let part = self.build(&group).expect("there are changes");
-            let (bytes, rows) = (part.bytes.len() as u64, part.rows);
+            let stored = part.stored(&name);
             self.journal.put_part(&name, part.bytes)?;
-            for _ in group {
-                reply.send(Some(NewPart::Stored { name: name.clone(), bytes, rows }));
-            }
+            group.iter().for_each(|_| reply.send(Some(stored.clone())));
         }
         Ok(())
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use flowstone_journal::PartBuilder;
 use flowstone_operators::table::{TableChange, Versioned};
 
-use crate::record::{DeadLetter, Record, codec};
+use crate::record::codec::{self, CodecError};
+use crate::record::{DeadLetter, Position, Record};
 
 /// A table's number in the journal, which it keeps for ever.
 pub type TableId = u16;
@@ -63,8 +64,8 @@ impl Encoder {
                 record.route
             }
             State::DeadLetter(letter) => {
-                codec::encode_letter_key(letter, &mut self.key);
-                codec::encode_letter(letter, &mut self.value);
+                codec::encode_dead_letter_key(letter, &mut self.key);
+                codec::encode_dead_letter(letter, &mut self.value);
                 letter.route()
             }
         };
@@ -79,4 +80,9 @@ pub(super) fn estimated_bytes((_, change): &Change) -> usize {
         State::Record(record) => 100 + record.payload().map_or(0, <[u8]>::len),
         State::DeadLetter(letter) => 100 + letter.payload.len(),
     }
+}
+
+/// What stands for a key that has nothing any more.
+pub(super) fn removal(key: &[u8]) -> Result<Record, CodecError> {
+    Ok(Record::new(codec::decode_key(key)?, None, Position { source: 0, partition: 0, offset: 0 }, None))
 }

@@ -14,8 +14,9 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Scope, StreamVec};
 use timely::scheduling::SyncActivator;
 
-use super::row::TableId;
-use crate::record::{DeadLetter, DecodeSpec, Decoder, Record, codec};
+use super::row::{TableId, removal};
+use crate::record::codec::{CodecError, Decoder};
+use crate::record::{DeadLetter, DecodeSpec, Record};
 
 /// Messages that may wait for the worker; each is about a block of a part.
 const MESSAGES: usize = 32;
@@ -167,15 +168,24 @@ struct Reading {
 }
 
 struct Table {
-    decoder: Option<Decoder>,
-    stream: bool,
+    decoder: Decoder,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Table,
+    Stream,
+    DeadLetters,
 }
 
 impl Table {
     fn new(reader: &Reader) -> Self {
         match reader {
-            Reader::Records { spec, stream } => Table { decoder: Some(Decoder::new(spec)), stream: *stream },
-            Reader::DeadLetters => Table { decoder: None, stream: true },
+            Reader::Records { spec, stream } => {
+                Table { decoder: Decoder::new(spec), kind: if *stream { Kind::Stream } else { Kind::Table } }
+            }
+            Reader::DeadLetters => Table { decoder: Decoder::new(&DecodeSpec::default()), kind: Kind::DeadLetters },
         }
     }
 }
@@ -236,23 +246,22 @@ impl Reading {
     fn block(&mut self, part: &PartRef, block: &flowstone_journal::Block) -> Result<(), Stop> {
         let mut records: BTreeMap<(TableId, u64), Rows<Record>> = BTreeMap::new();
         let mut letters: BTreeMap<u64, Rows<DeadLetter>> = BTreeMap::new();
-        let damaged = |reason: codec::CodecError| JournalError::damaged(&part.object, reason.to_string());
+        let damaged = |reason: CodecError| JournalError::damaged(&part.object, reason.to_string());
         for change in block.changes() {
             // What no table of the pipeline reads any more.
-            let Some(table) = self.tables.get_mut(&change.table) else { continue };
-            if table.stream && change.epoch <= self.sealed.tails_from {
+            let Some(Table { decoder, kind }) = self.tables.get_mut(&change.table) else { continue };
+            if *kind != Kind::Table && change.epoch <= self.sealed.tails_from {
                 continue;
             }
-            let Some(decoder) = &mut table.decoder else {
-                let Some(value) = change.value else { continue };
-                let letter = codec::decode_letter(change.key, value).map_err(damaged)?;
-                letters.entry(change.epoch).or_default().push((change.epoch, Arc::new(letter)));
-                continue;
-            };
-            let shown_at = if table.stream { change.epoch } else { self.sealed.shown_at(change.epoch) };
+            let shown_at = if *kind == Kind::Table { self.sealed.shown_at(change.epoch) } else { change.epoch };
             let record = match change.value {
+                Some(value) if *kind == Kind::DeadLetters => {
+                    let letter = decoder.dead_letter(change.key, value).map_err(damaged)?;
+                    letters.entry(change.epoch).or_default().push((change.epoch, Arc::new(letter)));
+                    continue;
+                }
                 Some(value) => decoder.record(change.key, change.route, value),
-                None => codec::decode_removal(change.key, change.route),
+                None => removal(change.key),
             };
             let row = (change.epoch, Arc::new(record.map_err(damaged)?));
             records.entry((change.table, shown_at)).or_default().push(row);

@@ -140,7 +140,7 @@ mod tests {
 
     fn share(offset: u64, part: &str) -> Share {
         let bindings = vec![Binding { source: 0, partition: 0, upper: offset, mark: String::new() }];
-        let stored = NewPart::Stored { name: part.to_owned(), bytes: 9, rows: 1 };
+        let stored = NewPart::Stored { name: part.to_owned(), bytes: 9, rows: 1, removals: 0, raw_bytes: 9, digest: 0 };
         Share { bindings, part: Some(stored).filter(|_| !part.is_empty()) }
     }
 

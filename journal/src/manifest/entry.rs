@@ -77,7 +77,7 @@ pub struct Binding {
 }
 
 /// A part that an entry names for the first time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum NewPart {
     /// In an object of its own, durable already. Made by [`BuiltPart::stored`].
     Stored {

@@ -100,7 +100,7 @@ impl PartBuilder {
 }
 
 /// The bytes of a part, and what the manifest remembers of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BuiltPart {
     /// What is to be stored.
     pub bytes: Bytes,

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use differential_dataflow::VecCollection;
+use differential_dataflow::{AsCollection, VecCollection};
 use flowstone_operators::fuse::{Facets, Rejection, fuse};
 use flowstone_operators::interval::Interval;
 use flowstone_operators::table::{TableOptions, upsert};
@@ -142,9 +142,23 @@ fn moments_of<'scope>(
     let (facet, most_bytes) = (plan.facet, plan.max_document_bytes);
     let most_children = plan.options.max_children();
     let at = usize::from(facet);
-    let by_asset = table.map(move |record| (record.body().facets[at].asset.clone(), record));
+    let name = plan.name.clone();
+    let (usable, unusable) = table.inner.ok_err(move |(record, epoch, diff)| match record.body().unusable(at) {
+        None => Ok((record, epoch, diff)),
+        Some(reason) => {
+            let mut row = Vec::new();
+            record.key.write_json(&mut row);
+            let row = String::from_utf8_lossy(&row);
+            let reason = format!("row {row} can not be used by {name:?}: {reason}");
+            let key = record.key.clone();
+            Err((Row::Rejected(Arc::new(Rejected { key, reason })), epoch, diff))
+        }
+    });
+    let unusable = unusable.container::<Vec<_>>();
+    let table = usable.container::<Vec<_>>().as_collection();
+    let by_asset = table.map(move |record| (record.body().facets(at).asset.clone(), record));
     let (moments, too_many) = fuse(by_asset, plan.options.clone(), move |record: &Arc<Record>| {
-        let facets = &record.body().facets[at];
+        let facets = record.body().facets(at);
         Facets { kind: &facets.kind, interval: facets.interval }
     });
     let fused = moments.inner.map(move |(moment, epoch, diff)| (Fused { moment, facet }, epoch, diff));
@@ -162,7 +176,7 @@ fn moments_of<'scope>(
         let reason = format!("document of {children} children is larger than max_children {most_children}");
         (rejected(key, interval, reason), epoch, diff)
     });
-    (documents.container::<Vec<_>>(), too_large.container::<Vec<_>>().concat(too_many))
+    (documents.container::<Vec<_>>(), too_large.container::<Vec<_>>().concat(too_many).concat(unusable))
 }
 
 fn rejected(asset: Scalar, interval: Interval, reason: String) -> Row {

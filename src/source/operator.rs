@@ -123,6 +123,7 @@ pub fn source<'scope>(
             openings.for_each_time(|time, data| {
                 if let Some([.., capability]) = &open {
                     bindings.session(capability).give_iterator(intake.close());
+                    fail::fail_point!("source-close");
                 }
                 open = Some([time.retain(0), time.retain(1), time.retain(2)]);
                 for opening in data.flat_map(|d| d.drain(..)) {
@@ -138,6 +139,7 @@ pub fn source<'scope>(
             if frontiers[0].is_empty() {
                 if let Some([.., capability]) = open.take() {
                     bindings.session(&capability).give_iterator(intake.close());
+                    fail::fail_point!("source-close");
                 }
                 feed = None;
             }

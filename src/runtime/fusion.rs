@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use differential_dataflow::VecCollection;
+use differential_dataflow::{AsCollection, VecCollection};
 use flowstone_operators::fuse::{Facets, Rejection, fuse};
 use flowstone_operators::interval::Interval;
 use timely::dataflow::operators::vec::Map;
@@ -27,9 +27,14 @@ pub(super) fn moments_of<'scope>(
         Some(epoch) => plan.options.clone().with_quiet_through(epoch),
         None => plan.options.clone(),
     };
-    let by_asset = table.map(move |record| (record.body().facets[at].asset.clone(), record));
+    let name = plan.name.clone();
+    let (usable, unusable) = table.inner.ok_err(move |(record, epoch, diff)| match record.body().unusable(at) {
+        None => Ok(((record.body().facets(at).asset.clone(), record), epoch, diff)),
+        Some(reason) => Err((unusable_row(&record, &name, reason), epoch, diff)),
+    });
+    let by_asset = usable.container::<Vec<_>>().as_collection();
     let (moments, too_many) = fuse(by_asset, options, move |record: &Arc<Record>| {
-        let facets = &record.body().facets[at];
+        let facets = record.body().facets(at);
         Facets { kind: &facets.kind, interval: facets.interval }
     });
     let fused = moments.inner.map(move |(moment, epoch, diff)| (Fused { moment, facet }, epoch, diff));
@@ -47,7 +52,16 @@ pub(super) fn moments_of<'scope>(
         let reason = format!("document of {children} children is larger than max_children {most_children}");
         (rejected(key, interval, reason), epoch, diff)
     });
-    (documents.container::<Vec<_>>(), too_large.container::<Vec<_>>().concat(too_many))
+    let refused = too_large.container::<Vec<_>>().concat(too_many).concat(unusable.container::<Vec<_>>());
+    (documents.container::<Vec<_>>(), refused)
+}
+
+/// A row that was decoded for other operators than those that read it now.
+fn unusable_row(record: &Record, node: &str, reason: &str) -> Row {
+    let mut key = Vec::new();
+    record.key.write_json(&mut key);
+    let reason = format!("row {} can not be used by {node:?}: {reason}", String::from_utf8_lossy(&key));
+    Row::Rejected(Arc::new(Rejected { key: record.key.clone(), reason }))
 }
 
 fn rejected(asset: Scalar, interval: Interval, reason: String) -> Row {

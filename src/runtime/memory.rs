@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::control::Control;
 use super::metrics::{Metrics, read};
-use super::{Limits, RunError};
+use super::RunError;
 use crate::sink::gauge::Gauge;
+use crate::source::Limits;
 
 /// How often the process looks at itself.
 const LOOK_DELAY: Duration = Duration::from_millis(250);

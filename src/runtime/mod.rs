@@ -26,7 +26,6 @@ mod setup;
 mod start;
 mod stores;
 
-pub use crate::source::Limits;
 pub use cluster::Cluster;
 pub use control::{Control, Phase};
 pub use job::{Job, Mode, Outcome, RunError, journal_location};

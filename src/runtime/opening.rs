@@ -14,7 +14,7 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::compile::Plan;
 use crate::source::catalog::Catalog;
 use crate::source::memory::MemoryInput;
-use crate::source::{Bookmark, Known, Source, SourceError, file};
+use crate::source::{Bookmark, Source, SourceError, file};
 
 /// A pipeline, and what it may be opened with.
 pub(super) struct Site<'a> {
@@ -80,13 +80,13 @@ impl Site<'_> {
         Opening { plan: self.plan, nodes: nodes(self.pipeline), state, consent: self.consent, catch_up }
     }
 
-    fn sources(&self, known: impl Fn(&str) -> Vec<Known>) -> Result<Vec<(String, Catalog)>, RunError> {
+    fn sources(&self, known: impl Fn(&str) -> Vec<(String, Bookmark)>) -> Result<Vec<(String, Catalog)>, RunError> {
         self.catalogs(known, Catalog::open)
     }
 
     fn catalogs(
         &self,
-        known: impl Fn(&str) -> Vec<Known>,
+        known: impl Fn(&str) -> Vec<(String, Bookmark)>,
         open: impl Fn(Box<dyn Source>, Vec<(String, Bookmark)>, bool) -> Result<Catalog, SourceError>,
     ) -> Result<Vec<(String, Catalog)>, RunError> {
         let mut catalogs = Vec::new();
@@ -98,8 +98,7 @@ impl Site<'_> {
             } else {
                 self.memory.get(name).ok_or_else(|| RunError::NoMemory(name.clone()))?.source()
             };
-            let known = known(name).into_iter().map(|known| (known.name, known.bookmark)).collect();
-            catalogs.push((name.clone(), open(source, known, self.consent.skip_lost).map_err(failed)?));
+            catalogs.push((name.clone(), open(source, known(name), self.consent.skip_lost).map_err(failed)?));
         }
         Ok(catalogs)
     }

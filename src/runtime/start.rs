@@ -9,7 +9,7 @@ use super::clock::{Hiding, unix_ms};
 use super::nodes::{self, ChangedNode};
 use crate::pipeline::compile::{Collection, DEAD_LETTERS, Plan};
 use crate::sink::{self, StoreState};
-use crate::source::{Bookmark, Known};
+use crate::source::Bookmark;
 use crate::spine::row::TableId;
 use crate::spine::sealed::Sealed;
 
@@ -42,7 +42,7 @@ pub(super) struct SourceStart {
     /// Its number, which it keeps for ever.
     pub id: u16,
     /// Its partitions, by number, and where to go on.
-    pub known: Vec<Known>,
+    pub known: Vec<(String, Bookmark)>,
 }
 
 /// What the user wants to be done about what has changed.
@@ -134,13 +134,13 @@ impl Opening<'_> {
     }
 
     /// The partitions that earlier runs have read of a source, and how far.
-    pub fn known(&self, source: &str) -> Vec<Known> {
+    pub fn known(&self, source: &str) -> Vec<(String, Bookmark)> {
         let rewound = self.rewound().any(|name| name == source);
         let found = self.state.sources.iter().find(|s| s.name == source);
         let partitions = found.into_iter().flat_map(|s| &s.partitions);
         let known = partitions.map(|p| {
             let bookmark = if rewound { Bookmark::default() } else { Bookmark { offset: p.upper, mark: p.mark.clone() } };
-            Known { name: p.name.clone(), bookmark }
+            (p.name.clone(), bookmark)
         });
         known.collect()
     }

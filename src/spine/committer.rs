@@ -115,7 +115,7 @@ pub fn committer<'scope>(
                 activator.activate_after(RECORD_DELAY);
             }
             if done {
-                recorded = None;
+                drop(recorded.take());
             }
         }
     });

@@ -13,7 +13,7 @@ use crate::record::scalar::{Key, Scalar};
 use crate::record::select::unescape;
 
 /// What a table takes from its records.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct DecodeSpec {
     /// The fields of the key; without any, a record's key is where it came from.
     pub key: Vec<FieldPath>,

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use timely::dataflow::ProbeHandle;
-use timely::dataflow::operators::{Input, InputHandle, Probe};
+use timely::dataflow::InputHandle;
+use timely::dataflow::operators::{Input, Probe};
 use timely::worker::Worker;
 
 use super::*;

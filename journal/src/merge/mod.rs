@@ -6,6 +6,8 @@
 mod cursor;
 mod policy;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -3,9 +3,9 @@
 use crate::manifest::{PartRef, State};
 
 /// So many parts of a size are merged into one of the next.
-const FAN: usize = 8;
+const FAN: usize = 16;
 /// Inputs of one merge at most.
-const MAX_INPUTS: usize = 64;
+const MAX_INPUTS: usize = 128;
 /// Everything is merged only if it is that many parts, or that many bytes beside the largest part.
 const FULL_PARTS: usize = 4;
 const FULL_BYTES: u64 = 16 << 20;
@@ -16,7 +16,7 @@ const SMALL_BYTES: u64 = 64 << 10;
 ///
 /// Where versions may go (at or below the floor, or hidden and of no sink), everything is merged into one part when what
 /// came since the last such merge may make up half: then the total is at most twice the live rows. What is newer is merged
-/// by size, eight into one: each row is written once a size class, and there are few objects.
+/// by size, sixteen into one: each row is written once a size class, and there are few objects.
 pub(crate) fn choose(state: &State) -> Option<Vec<PartRef>> {
     let stored: Vec<_> = state.parts.iter().filter(|part| !part.is_inline()).collect();
     let chosen = full(state, &stored).or_else(|| tier(&stored))?;
@@ -39,8 +39,10 @@ fn full<'a>(state: &State, stored: &[&'a PartRef]) -> Option<Vec<&'a PartRef>> {
 
 fn tier<'a>(stored: &[&'a PartRef]) -> Option<Vec<&'a PartRef>> {
     let class = |part: &PartRef| (part.bytes / SMALL_BYTES).checked_ilog(FAN as u64).map_or(0, |log| log + 1);
-    (0..=64 / 3).find_map(|limit| {
+    let full = |run: &&[&PartRef], limit| run.iter().filter(|part| class(part) == limit).count() >= FAN;
+    (0..=u64::BITS / FAN.ilog2()).find_map(|limit| {
+        // What is smaller and lies between comes along.
         let mut runs = stored.split(|part| class(part) > limit);
-        runs.find(|run| run.len() >= FAN).map(|run| run[..run.len().min(MAX_INPUTS)].to_vec())
+        runs.find(|run| full(run, limit)).map(|run| run[..run.len().min(MAX_INPUTS)].to_vec())
     })
 }

@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fail::fail_point;
 use tantivy::query::{BooleanQuery, Query, RangeQuery, TermSetQuery};
 use tantivy::{IndexWriter, TantivyError, Term};
 
@@ -68,7 +69,9 @@ impl IndexSink {
         assert!(self.open.is_none(), "half an epoch is never committed");
         self.payload.upper = self.commits.closed_upper;
         let index = self.index.as_mut().expect("finish is the last call");
+        fail_point!("sink-before-commit");
         store::commit(index, &self.payload).map_err(|error| SinkError::store("commit", &self.object, error))?;
+        fail_point!("sink-after-commit");
         self.commits.committed(Instant::now());
         Ok(())
     }
@@ -157,6 +160,9 @@ impl Writer for IndexSink {
             _ => None,
         };
         if let Some(stale) = stale {
+            if sweep == Sweep::Older {
+                fail_point!("sink-sweep");
+            }
             self.index().delete_query(stale).map_err(|error| self.failed("write to", error))?;
         }
         self.populated = true;

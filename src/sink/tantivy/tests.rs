@@ -274,6 +274,48 @@ fn a_second_writer_is_refused_while_the_first_one_lives() {
 }
 
 #[test]
+fn a_store_knows_its_identity_and_its_upper() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = || open("search", dir.path(), &spec("1ns")).unwrap().store.unwrap();
+    let new = state();
+    assert_eq!(new.upper, 0);
+    let mut sink = writer(dir.path(), "1ns");
+    sink.write(7, &mut upserts(joey_and_kitchen())).unwrap();
+    drop(sink);
+    assert_eq!(state(), new, "an unfinished fill is not in it");
+    // It starts again, at the same epoch.
+    let mut sink = writer(dir.path(), "1ns");
+    epoch(&mut *sink, 7, upserts(joey_and_kitchen()), Sweep::Older);
+    sink.finish().unwrap();
+    drop(sink);
+    assert_eq!(state(), StoreState { upper: 8, ..new.clone() });
+    assert_eq!(keys(dir.path()).len(), 4);
+    std::fs::remove_dir_all(dir.path()).unwrap();
+    let anew = state();
+    assert_ne!(anew.id, new.id);
+    assert_eq!(anew.upper, 0);
+}
+
+#[test]
+fn a_directory_that_is_removed_in_a_run_is_an_error_and_the_next_run_makes_it_anew() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("index");
+    let mut sink = writer(&dir, "1ns");
+    epoch(&mut *sink, 1, upserts(joey_and_kitchen()), Sweep::Older);
+    std::fs::remove_dir_all(&dir).unwrap();
+    let written = sink.write(2, &mut upserts(joey_and_kitchen()));
+    let error = written.and_then(|()| sink.close(2, Sweep::Keep)).expect_err("it is gone");
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(said.contains("removed or moved while it was in use"), "{error}: {said}");
+    assert_eq!(sink.durable_upper(), 2, "what could not be committed does not count");
+    drop(sink);
+    let mut sink = writer(&dir, "1ns");
+    epoch(&mut *sink, 3, upserts(joey_and_kitchen()), Sweep::Older);
+    sink.finish().unwrap();
+    assert_eq!(keys(&dir).len(), 4);
+}
+
+#[test]
 fn rows_that_are_no_moments_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut sink = writer(dir.path(), "1s");

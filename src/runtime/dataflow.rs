@@ -7,6 +7,7 @@
 //!                                                          └─▶ gate ─▶ sink ─▶ dead letters      after:◀────┘
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -14,7 +15,10 @@ use differential_dataflow::VecCollection;
 use flowstone_operators::fuse::{Facets, Rejection, fuse};
 use flowstone_operators::interval::Interval;
 use flowstone_operators::table::{TableOptions, upsert};
-use timely::dataflow::operators::generic::operator::empty;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::operator::{Operator, empty};
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Concatenate, ConnectLoop, Feedback, OkErr, Probe};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
@@ -70,7 +74,7 @@ pub(super) fn build(scope: Scope<'_, u64>, setup: &Setup, done: &ProbeHandle<u64
         is_read(at).then(|| table.inner.map(|(record, epoch, diff)| (Row::Record(record), epoch, diff)))
     });
     let tables = rows.collect();
-    let dead_letters = scope.concatenate(dead_letters);
+    let dead_letters = one_a_record(scope.concatenate(dead_letters));
     let collections = Collections { tables, moments, rejected, dead_letters };
 
     let mut acks: Vec<StreamVec<'_, u64, Never>> = Vec::new();
@@ -166,6 +170,26 @@ fn rejections<'scope>(rejected: Rows<'scope>, node: &str, metrics: Arc<FuseMetri
             payload_bytes: 0,
         };
         (diff > 0).then(|| (Row::DeadLetter(Arc::new(letter)), epoch, 1))
+    })
+}
+
+/// Each of the tables that read a record may have refused it; the first of their reasons stands.
+fn one_a_record(letters: Rows<'_>) -> Rows<'_> {
+    letters.unary_frontier::<CapacityContainerBuilder<Vec<RowDiff>>, _, _, _>(Pipeline, "DeadLetters", |_, _| {
+        let mut waiting: BTreeMap<u64, (Capability<u64>, Vec<Row>)> = BTreeMap::new();
+        move |(letters, frontier), output| {
+            letters.for_each_time(|time, data| {
+                let of_epoch = || (time.retain(output.output_index()), Vec::new());
+                let (_, rows) = waiting.entry(*time.time()).or_insert_with(of_epoch);
+                rows.extend(data.flat_map(|letters| letters.drain(..).map(|(row, _, _)| row)));
+            });
+            while let Some(entry) = waiting.first_entry().filter(|entry| !frontier.less_equal(entry.key())) {
+                let (epoch, (capability, mut rows)) = entry.remove_entry();
+                rows.sort_unstable();
+                rows.dedup_by(|later, kept| later.same_key(kept));
+                output.session(&capability).give_iterator(rows.into_iter().map(|row| (row, epoch, 1)));
+            }
+        }
     })
 }
 

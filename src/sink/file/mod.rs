@@ -37,7 +37,7 @@ mod draft;
 mod error;
 mod names;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use documents::open_documents;
 

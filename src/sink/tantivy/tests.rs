@@ -4,33 +4,13 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tantivy::collector::DocSetCollector;
-use tantivy::query::AllQuery;
-use tantivy::schema::{Schema, TEXT, Value};
-use tantivy::{Index, TantivyDocument};
+use tantivy::Index;
+use tantivy::schema::{Schema, TEXT};
 
-use super::testing::{Made, SECOND, epoch, labelled, moments, spec, spoken, upserts};
+use super::testing::{Made, SECOND, epoch, labelled, moments, spec, spoken, stored, upserts};
 use super::*;
 use crate::record::{Rejected, Row};
 use crate::sink::{Change, Sweep, Writer};
-
-/// What a reader sees: (key, document, epoch), in order.
-fn stored(dir: &Path) -> Vec<(String, String, u64)> {
-    let index = Index::open_in_dir(dir).unwrap();
-    let searcher = index.reader().unwrap().searcher();
-    let schema = index.schema();
-    let field = |name| schema.get_field(name).unwrap();
-    let read = |address: tantivy::DocAddress| {
-        let document: TantivyDocument = searcher.doc(address).unwrap();
-        let key = document.get_first(field("key")).unwrap().as_str().unwrap().to_owned();
-        let json = document.get_first(field("document")).unwrap().as_bytes().unwrap().to_vec();
-        let column = searcher.segment_reader(address.segment_ord).fast_fields().u64("epoch").unwrap();
-        (key, String::from_utf8(json).unwrap(), column.first(address.doc_id).unwrap())
-    };
-    let mut found: Vec<_> = searcher.search(&AllQuery, &DocSetCollector).unwrap().into_iter().map(read).collect();
-    found.sort();
-    found
-}
 
 fn keys(dir: &Path) -> Vec<String> {
     stored(dir).into_iter().map(|(key, ..)| key).collect()

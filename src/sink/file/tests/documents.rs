@@ -107,7 +107,7 @@ fn what_lies_beyond_the_mark_is_cut_and_comes_again() {
     epoch(&mut writer, 2, &[upsert("b", "456"), upsert("c", "789")], Sweep::Keep);
     drop(writer);
     let mut writer = resumed(&path, &mark);
-    assert_eq!((content(&path).as_str(), writer.mark()), ("123\n", Some(mark.clone())));
+    assert_eq!((content(&path).as_str(), writer.mark()), ("123\n", Some(mark)));
     epoch(&mut writer, 2, &[upsert("b", "456"), upsert("c", "789")], Sweep::Keep);
     assert_eq!(content(&path), "123\n456\n789\n");
     drop(writer);

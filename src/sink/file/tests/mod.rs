@@ -12,7 +12,7 @@ use crate::record::DeadLetter;
 use crate::sink::testing::{delete, epoch, upsert};
 
 mod documents;
-mod ranges;
+pub(in crate::sink) mod ranges;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -19,7 +19,7 @@ fn fill(epoch: u64) -> String {
 }
 
 /// The state by the rule of the module's documentation, with nothing of the writer's code.
-fn fold(directory: &Path) -> BTreeMap<String, String> {
+pub(in crate::sink) fn fold(directory: &Path) -> BTreeMap<String, String> {
     let mut files = names(directory);
     files.retain(|name| name.ends_with(".ndjson"));
     let newest_fill = files.iter().rposition(|name| name.ends_with(".fill.ndjson")).unwrap_or(0);

@@ -29,10 +29,10 @@ use crate::record::{DeadLetter, Fused, Key, Record, Rejected, Row, RowDiff, Scal
 use crate::sink::Never;
 use crate::sink::gate::gate;
 use crate::sink::shell::{Shell, write};
+use crate::source::Limits;
 use crate::source::decode::decode;
 use crate::source::feeder::{Batch, Share};
 use crate::source::operator::{Lag, source};
-use crate::source::Limits;
 
 type Rows<'scope> = StreamVec<'scope, u64, RowDiff>;
 
@@ -119,12 +119,8 @@ fn sources<'scope>(
         let (control, owner) = (setup.control.clone(), name.clone());
         let on_error = move |source| control.fail(RunError::Source { name: owner.clone(), source });
         let nothing_waits = || empty::<_, Vec<Never>>(scope);
-        let lag = Lag {
-            sealed: nothing_waits(),
-            written: nothing_waits(),
-            limits: Limits::NONE,
-            is_full: Rc::new(|| false),
-        };
+        let lag =
+            Lag { sealed: nothing_waits(), written: nothing_waits(), limits: Limits::NONE, is_full: Rc::new(|| false) };
         let (stream, reports, _) = source(openings.clone(), lag, name, share, on_error);
         batches.push(stream);
         all_reports.push(reports);

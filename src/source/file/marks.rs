@@ -40,9 +40,11 @@ impl Marks {
                 (_, [b'\n', ..]) | (Unterminated::Line, [b'\r', b'\n', ..]) => None,
                 (Unterminated::Line, [b'\r']) => Some(Unterminated::CarriageReturn),
                 _ => {
-                    return Err("its last line had no end and was taken as a whole record when the file was read to its \
+                    return Err(
+                        "its last line had no end and was taken as a whole record when the file was read to its \
                         end; now more was appended to that line"
-                        .to_owned());
+                            .to_owned(),
+                    );
                 }
             };
         }

@@ -71,7 +71,9 @@ enum Place {
     Path,
     Followed(Followed),
     /// There is nothing to read any more. `lost` says that there should have been.
-    Gone { lost: bool },
+    Gone {
+        lost: bool,
+    },
 }
 
 struct Followed {
@@ -139,7 +141,11 @@ impl FileSource {
 
     /// Registers followed files that were not there at the last look; if there is an `adopted` one, only that: its name and
     /// its path.
-    fn look_at(&mut self, followed: Vec<(PathBuf, Identity)>, adopted: Option<(&str, &Path)>) -> Result<(), SourceError> {
+    fn look_at(
+        &mut self,
+        followed: Vec<(PathBuf, Identity)>,
+        adopted: Option<(&str, &Path)>,
+    ) -> Result<(), SourceError> {
         let ours = |path: &Path| adopted.is_none_or(|(_, adopted)| adopted == path);
         let mut failed = None;
         for new in self.places.look(followed, ours) {
@@ -147,7 +153,11 @@ impl FileSource {
                 Ok(Some(file)) => {
                     let NewFile { path, identity, watch } = new;
                     let name = adopted.map_or_else(|| self.free_name(&path), |(name, _)| name.to_owned());
-                    self.register(name, path, Place::Followed(Followed { watch, identity, file: Mutex::new(Some(file)) }));
+                    self.register(
+                        name,
+                        path,
+                        Place::Followed(Followed { watch, identity, file: Mutex::new(Some(file)) }),
+                    );
                 }
                 Ok(None) => self.places.forget(&new),
                 Err(source) => {
@@ -229,7 +239,8 @@ impl Source for FileSource {
         let mut wanted = Vec::new();
         for partition in known {
             let Known { name, bookmark } = partition;
-            let path = if self.follow { self.path_of(name, |plain| names.contains(plain)) } else { self.paths.path(name) };
+            let path =
+                if self.follow { self.path_of(name, |plain| names.contains(plain)) } else { self.paths.path(name) };
             let changed = |reason| SourceError::Changed { path: path.clone(), offset: bookmark.offset, reason };
             let mark = Mark::parse(bookmark).map_err(changed)?;
             if self.may_follow(&path) && !is_special(&path) {

@@ -8,8 +8,8 @@ use std::time::Instant;
 use super::follow::Following;
 use super::input::{Format, Input};
 use super::lines::Lines;
-use super::marks::Marks;
 use super::mark::Disk;
+use super::marks::Marks;
 use crate::source::{PartitionReader, Progress, RawBatch, SourceError};
 
 /// One poll takes in at most this much without a line's end, so that a stop is noticed in time.

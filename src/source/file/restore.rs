@@ -117,7 +117,8 @@ impl Search<'_> {
             };
             let Some(directory) = wanted.path.parent() else { continue };
             let found = in_directory(directory, identity);
-            let found = found.map_err(|source| SourceError::Io { action: "read", path: directory.to_owned(), source })?;
+            let found =
+                found.map_err(|source| SourceError::Io { action: "read", path: directory.to_owned(), source })?;
             self.found[number] = found.map(|path| Found { path, identity, is_reachable: false });
         }
         Ok(())

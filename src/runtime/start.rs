@@ -276,12 +276,13 @@ fn resumed(
             return Err(refused("its store is not the one that it wrote, or was made anew".to_owned()));
         }
         let Standing::Upper(upper) = &mut now.standing else { return Ok(now) };
-        if store.upper < *upper {
-            let (found, known) = (store.upper, *upper);
+        let known = recorded.mark.as_deref().and_then(|mark| mark.parse().ok()).unwrap_or(0);
+        if store.upper < known {
+            let found = store.upper;
             return Err(refused(format!("its store lost data: it holds the epochs below {found}, and held those below {known}")));
         }
         // It was written, and the run ended before that was recorded.
-        *upper = store.upper;
+        *upper = (*upper).max(store.upper);
     }
     if now.standing == Standing::AwaitingReveal {
         now.standing = to_fill;

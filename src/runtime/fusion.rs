@@ -73,7 +73,7 @@ fn rejected(asset: Scalar, interval: Interval, reason: String) -> Row {
 pub(super) fn rejections<'scope>(rejected: Rows<'scope>, node: &str, metrics: Arc<FuseMetrics>) -> Rows<'scope> {
     let node: Arc<str> = node.into();
     rejected.flat_map(move |(row, epoch, diff)| {
-        metrics.rejected.fetch_add(diff as u64, Relaxed);
+        metrics.rejected.fetch_add(u64::from(diff > 0), Relaxed);
         let Row::Rejected(rejected) = row else { return None };
         let mut key = Vec::new();
         rejected.key.write_json(&mut key);

@@ -24,7 +24,7 @@ pub struct Metrics {
 /// Counters of a `fuse`.
 #[derive(Debug, Default)]
 pub struct FuseMetrics {
-    /// Documents rejected: net of those that became acceptable again.
+    /// Documents that came to be rejected.
     pub rejected: AtomicU64,
 }
 

@@ -1,4 +1,5 @@
-//! Running again: each run leaves exactly what its input gives, also when there is less of it than before.
+//! Running again on stores whose state is lost, or with `state: none`: each run leaves exactly what its input gives, also when
+//! there is less of it than before.
 
 use flowstone::runtime::{Mode, Outcome};
 
@@ -10,9 +11,10 @@ fn place() -> Place {
     Place::with(&pipeline("", &format!("{SQLITE}{TANTIVY}{FILE}")))
 }
 
-/// A backfill over files with these lines, after which every sink must hold what the lines give.
+/// A backfill over files with these lines and without a state, after which every sink must hold what the lines give.
 fn fill(place: &Place, files: &[(&str, &[String])]) -> Documents {
     std::fs::remove_dir_all(place.path("in")).ok();
+    std::fs::remove_dir_all(place.path("state")).ok();
     for (name, lines) in files {
         place.write(&format!("in/{name}"), text(*lines));
     }
@@ -79,6 +81,7 @@ fn another_operator_behind_the_same_sinks_replaces_their_content() {
     fill(&place, &[("a.ndjson", &lines)]);
     let sinks = format!("{SQLITE}{TANTIVY}{FILE}");
     place.write("pipeline.yaml", pipeline("emit: runs, min_modalities: 1", &sinks));
+    std::fs::remove_dir_all(place.path("state")).unwrap();
     place.backfill();
     let rules = Rules { emit: Emit::Runs, min_modalities: 1, ..Rules::default() };
     let expected = documents(lines.iter().map(String::as_str), &rules);
@@ -87,16 +90,34 @@ fn another_operator_behind_the_same_sinks_replaces_their_content() {
     assert_eq!(folded(changes(&place.path("changes"))), expected);
 }
 
-/// A file of dead letters is that of the last run: what was mended is no longer in it.
+/// Without a journal, a file of dead letters is that of the last run: what was mended is no longer in it.
 #[test]
 fn dead_letters_that_were_mended_go_too() {
     let place = place();
+    let letters = "state: none\ndead_letters: { path: letters.ndjson }\n";
+    place.write("pipeline.yaml", format!("{letters}{}", pipeline("", SQLITE)));
     place.write("in/a.ndjson", text(["junk", &joey()]));
-    place.backfill();
-    assert_eq!(place.dead_letters().len(), 1);
+    assert_eq!(place.backfill()["dead_letters"]["count"], 1);
     place.write("in/a.ndjson", text([joey()]));
     assert_eq!(place.backfill()["dead_letters"]["count"], 0);
-    assert!(!place.path("state/dead-letters.ndjson").exists());
+    assert!(!place.path("letters.ndjson").exists());
+}
+
+/// With one, a second run has nothing to do.
+#[test]
+fn running_again_on_the_same_state_writes_nothing() {
+    let (place, lines) = (place(), archive());
+    let first = fill(&place, &[("a.ndjson", &lines)]);
+    let summary = place.backfill();
+    assert_eq!(summary["sinks"]["store"]["upserts"], 0);
+    assert_eq!(summary["tables"]["annotations"]["records"], 0);
+    assert_eq!(place.rows(), first);
+    place.append("in/a.ndjson", text([joey(), kitchen()]));
+    let summary = place.backfill();
+    assert_eq!(summary["tables"]["annotations"]["records"], 2);
+    assert_eq!(summary["sinks"]["store"]["upserts"], 4, "and then only what is new");
+    let all = lines.iter().cloned().chain([joey(), kitchen()]).collect::<Vec<_>>();
+    assert_eq!(place.rows(), documents(all.iter().map(String::as_str), &Rules::default()));
 }
 
 /// A job that has ended holds no store: no lock, and no log beside the file.

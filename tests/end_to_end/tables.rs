@@ -172,6 +172,7 @@ fn a_bad_line_that_two_tables_read_is_one_dead_letter() {
     place.write("archive.ndjson", "{\"id\":1}\n");
     place.write("live.ndjson", "{\"id\":2,\"n\":3}\njunk\n{\"id\":1}\n{}\n{\"n\":4}\n");
     for workers in ["1", "2", "3"] {
+        std::fs::remove_dir_all(place.path("state")).ok();
         let ran = place.flowstone(&["backfill", "pipeline.yaml", "--json", "--workers", workers]);
         let summary = ran.summary();
         assert_eq!(summary["tables"]["a"]["dead_letters"], 3);
@@ -261,12 +262,14 @@ fn compressed_files_give_what_plain_ones_give() {
     }
     place.write("in/part-0.ndjson.gz", &gz);
     place.write("in/part-1.ndjson.zst", &zst);
+    std::fs::remove_dir_all(place.path("state")).unwrap();
     assert_eq!(place.backfill()["tables"]["annotations"]["records"], 3000);
     assert_eq!(place.rows(), plain);
 
     // What is cut short is not taken for the whole: the sinks stay as they are.
     for (name, whole) in [("in/part-0.ndjson.gz", &gz), ("in/part-1.ndjson.zst", &zst)] {
         place.write(name, &whole[..whole.len() - 20]);
+        std::fs::remove_dir_all(place.path("state")).unwrap();
         let said = place.refused(1);
         assert!(said.contains("could not decompress") && said.contains(name), "{said}");
         place.write(name, whole);

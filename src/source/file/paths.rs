@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use glob::MatchOptions;
 
@@ -134,5 +134,5 @@ fn literal(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
 
 /// Without `.` and doubled separators, so that a file has one name however its path was written.
 fn normal(path: &Path) -> PathBuf {
-    path.components().collect()
+    path.components().filter(|component| *component != Component::CurDir).collect()
 }

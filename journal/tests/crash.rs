@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo test -p flowstone-journal --features failpoints --test crash
 //! ```
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

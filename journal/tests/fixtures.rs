@@ -1,5 +1,6 @@
 //! Journals of earlier format versions stay readable. `fixtures/v1` was written by [`write_the_fixture`]; it is never
 //! written again, not even if the same code would give other bytes today.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

@@ -99,6 +99,7 @@ impl Journal {
     ///
     /// # Errors
     /// Those of the store; the part may have been stored nevertheless, and the call may be repeated.
+    #[expect(clippy::needless_pass_by_value, reason = "bytes are shared, and whoever stores a part is done with it")]
     pub fn put_part(&self, name: &str, part: Bytes) -> Result<(), JournalError> {
         fail::fail_point!("part-before");
         let object = format!("parts/{name}");

@@ -1,4 +1,5 @@
 //! `verify`, and reading, of journals with damaged, missing and foreign objects.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

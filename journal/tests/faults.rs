@@ -1,4 +1,5 @@
 //! A store that fails, before or after it has done what it was asked.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

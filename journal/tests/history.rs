@@ -1,4 +1,5 @@
 //! Random histories through keepers that merge, stop and start again: what is read is what was told.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

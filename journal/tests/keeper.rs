@@ -1,4 +1,5 @@
 //! The manifest through the keeper: what is appended is read, runs fence each other, nothing grows.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Parts: what goes in comes out, and nothing else ever does.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! What several tests need: a small history of rows, written through a keeper, and what it must read as.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 
@@ -7,6 +8,8 @@ use flowstone_journal::{
     Binding, Change, Entry, Epoch, Journal, KEY_GROUPS, Keeper, PartBuilder, Seal, SinkState, Standing, State,
 };
 
+/// A change within an epoch: table, key, value.
+pub type Row = (u16, Vec<u8>, Option<Vec<u8>>);
 /// (table, key)
 pub type Key = (u16, Vec<u8>);
 /// Each change of a row, as the journal was told it.
@@ -24,7 +27,7 @@ pub fn sink(standing: Standing) -> Option<SinkState> {
 }
 
 /// An entry that seals one epoch with one part, carried if `inline`.
-pub fn epoch_entry(keeper: &Keeper, epoch: Epoch, rows: &[(u16, Vec<u8>, Option<Vec<u8>>)], inline: bool) -> Entry {
+pub fn epoch_entry(keeper: &Keeper, epoch: Epoch, rows: &[Row], inline: bool) -> Entry {
     let mut builder = PartBuilder::new();
     for (table, key, value) in rows {
         builder.add(*table, route(key), epoch, key, value.as_deref());

@@ -23,15 +23,17 @@ enum Told {
     Finish,
 }
 
-/// Remembers what it is told; waits for `go` before each write.
+/// Remembers what it is told; says that it is `at_it`, and waits for `go`, before each write.
 struct Listener {
     upper: u64,
     told: Arc<Mutex<Vec<Told>>>,
+    at_it: Arc<AtomicBool>,
     go: Arc<AtomicBool>,
 }
 
 impl Writer for Listener {
     fn write(&mut self, epoch: u64, changes: &mut Vec<Change>) -> Result<(), SinkError> {
+        self.at_it.store(true, Ordering::SeqCst);
         let start = Instant::now();
         while !self.go.load(Ordering::SeqCst) && start.elapsed() < LIMIT {
             std::thread::sleep(Duration::from_millis(1));
@@ -68,6 +70,7 @@ struct Case<'a> {
     gauge: Arc<Gauge>,
     progress: Arc<SinkProgress>,
     told: Arc<Mutex<Vec<Told>>>,
+    at_it: Arc<AtomicBool>,
     go: Arc<AtomicBool>,
 }
 
@@ -110,14 +113,15 @@ fn with(start: Start, test: impl FnOnce(Case<'_>) + Send + Sync + 'static) {
             metrics: Arc::default(),
             on_error: Box::new(|error| panic!("{error}")),
         };
-        let writer = Listener { upper: 0, told: told.clone(), go: go.clone() };
+        let at_it = Arc::new(AtomicBool::new(false));
+        let writer = Listener { upper: 0, told: told.clone(), at_it: at_it.clone(), go: go.clone() };
         let (changes, reveals, done) = worker.dataflow::<u64, _, _>(|scope| {
             let (changes, change_stream) = scope.new_input::<Vec<Change>>();
             let (reveals, reveal_stream) = scope.new_input::<Vec<Reveal>>();
             let acks = write(change_stream, reveal_stream, shell, Placement::Single(Some(Box::new(writer))));
             (changes, reveals, acks.probe().0)
         });
-        test(Case { worker, changes: Some(changes), reveals: Some(reveals), done, gauge, progress, told, go });
+        test(Case { worker, changes: Some(changes), reveals: Some(reveals), done, gauge, progress, told, at_it, go });
     });
 }
 
@@ -209,7 +213,7 @@ fn what_waits_for_the_writer_is_counted_until_it_is_written() {
             case.send(epoch, upsert("a", "0123456789"));
         }
         case.changes().advance_to(201);
-        case.step_until(|case| case.gauge.held_bytes() == 2_000);
+        case.step_until(|case| case.at_it.load(Ordering::SeqCst) && case.gauge.held_bytes() == 2_000);
         case.go.store(true, Ordering::SeqCst);
         case.step_until(|case| !case.done.less_than(&201));
         assert_eq!((case.gauge.held_bytes(), case.gauge.most_bytes()), (0, 2_000));

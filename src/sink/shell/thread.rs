@@ -60,10 +60,12 @@ impl WriterThread {
             };
             match job {
                 Ok(Job::Write(epoch, changes, held)) => {
-                    if open.replace(epoch).is_some() {
-                        fail_point!("sink-mid");
-                    } else {
+                    let is_first = open.replace(epoch).is_none();
+                    if is_first {
                         fail_point!("sink-before");
+                    }
+                    if !is_first {
+                        fail_point!("sink-mid");
                     }
                     self.write(epoch, changes)?;
                     drop(held);

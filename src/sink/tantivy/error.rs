@@ -23,20 +23,27 @@ pub(super) fn explain_index(action: &'static str, object: &str, dir: &Path, erro
         let cause = cause.raw_os_error().map_or_else(|| cause.kind().into(), io::Error::from_raw_os_error);
         return explain(action, object, cause);
     }
-    // The library's threads say only that they have failed. What they could not do this one can not either.
-    match (&error, probe(dir)) {
-        (TantivyError::ErrorInThread(_), Err(cause)) => explain(action, object, cause),
-        (TantivyError::ErrorInThread(_), Ok(())) => {
-            let advice = "a thread of the index library failed, and its directory can be written now; start again, what was \
-                not committed is written anew";
-            SinkError::store(action, object, format!("{advice} ({error})"))
+    let (advice, source) = match &error {
+        // The library's threads say only that they have failed, or why as a text. What they could not do this one can not.
+        TantivyError::ErrorInThread(_) | TantivyError::InternalError(_) => match probe(dir) {
+            Err(cause) => return explain(action, object, cause),
+            Ok(()) => ("its directory can be written now; start again, what was not committed is written anew", error),
+        },
+        TantivyError::DataCorruption(_) => {
+            ("it is damaged; remove its directory, or restore a copy, and start again to fill it", error)
         }
-        (TantivyError::DataCorruption(_), _) => {
-            let advice = "the index is damaged; remove its directory, or restore a copy, and start again to fill it";
-            SinkError::store(action, object, format!("{advice} ({error})"))
-        }
-        _ => SinkError::store(action, object, error),
-    }
+        _ => return SinkError::store(action, object, error),
+    };
+    SinkError::store(action, object, Advised { advice, source })
+}
+
+/// An error of the library with advice.
+#[derive(Debug, thiserror::Error)]
+#[error("{advice}")]
+struct Advised {
+    advice: &'static str,
+    #[source]
+    source: TantivyError,
 }
 
 fn cause(error: &TantivyError) -> Option<&Arc<io::Error>> {
@@ -68,7 +75,8 @@ mod tests {
     fn said(dir: &Path, error: TantivyError) -> String {
         let error = explain_index("commit", "search index \"x\"", dir, error);
         let cause = std::error::Error::source(&error).unwrap();
-        format!("{error}: {cause}")
+        let further = cause.source().map(ToString::to_string).unwrap_or_default();
+        format!("{error}: {cause}: {further}")
     }
 
     #[test]
@@ -88,11 +96,12 @@ mod tests {
     #[test]
     fn a_failed_thread_is_explained_by_the_state_of_the_directory() {
         let dir = tempfile::tempdir().unwrap();
-        let failed = || TantivyError::ErrorInThread("Worker thread failed.".to_owned());
-        let text = said(dir.path(), failed());
-        assert!(text.contains("start again") && text.contains("Worker thread failed"), "{text}");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "the probe is removed");
-        let text = said(&dir.path().join("gone"), failed());
-        assert!(text.contains("removed or moved while it was in use"), "{text}");
+        for failed in [TantivyError::ErrorInThread, TantivyError::InternalError] {
+            let text = said(dir.path(), failed("it has failed".to_owned()));
+            assert!(text.contains("start again") && text.contains("it has failed"), "{text}");
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "the probe is removed");
+            let text = said(&dir.path().join("gone"), failed("it has failed".to_owned()));
+            assert!(text.contains("removed or moved while it was in use"), "{text}");
+        }
     }
 }

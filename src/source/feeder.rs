@@ -68,15 +68,19 @@ pub struct Share {
 /// A worker's end of its feeder. The feeder ends when it is dropped.
 pub(super) struct Feed {
     partitions: Sender<Vec<u32>>,
+    has_begun: bool,
     pub(super) fed: Receiver<Fed>,
 }
 
 impl Feed {
     /// Opens these partitions, new ones of our share. The feeder begins with the first call, which names the new ones that
     /// were present at the start; those that earlier runs knew it opens by itself.
-    pub(super) fn open(&self, partitions: Vec<u32>) {
-        // An error means that the feeder has ended; what it says about that waits in the channel.
-        let _ = self.partitions.send(partitions);
+    pub(super) fn open(&mut self, partitions: Vec<u32>) {
+        if !self.has_begun || !partitions.is_empty() {
+            self.has_begun = true;
+            // An error means that the feeder has ended; what it says about that waits in the channel.
+            let _ = self.partitions.send(partitions);
+        }
     }
 }
 
@@ -89,7 +93,7 @@ pub(super) fn start(share: Share, activator: SyncActivator) -> Feed {
         .name("source".to_owned())
         .spawn(move || feeder.run())
         .expect("the system can start a thread");
-    Feed { partitions, fed }
+    Feed { partitions, has_begun: false, fed }
 }
 
 struct Feeder {

@@ -15,8 +15,8 @@ pub use decode::{DecodeSpec, Decoder, FacetSpec};
 pub use path::{FieldPath, Segment};
 pub(crate) use render::moment_bytes;
 pub use row::{
-    Body, Child, ChildPiece, ChildPieces, DeadLetter, Facets, Fused, Lead, Position, Record, Rejected, Row, RowDiff,
-    Slice,
+    AllFacets, Body, Child, ChildPiece, ChildPieces, DeadLetter, Facets, Fused, Lead, Position, Record, Rejected, Row,
+    RowDiff, Slice,
 };
 pub use scalar::{Key, Scalar, write_integer, write_key, write_string};
 pub use select::{select, unescape};

@@ -108,6 +108,9 @@ pub struct Record {
     pub body: Option<Body>,
 }
 
+/// The facets of a row, by operator; or why one can not use the row.
+pub type AllFacets = SmallVec<[Result<Facets, Box<str>>; 1]>;
+
 /// The content of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Body {
@@ -115,7 +118,7 @@ pub struct Body {
     pub payload: Box<[u8]>,
     /// What each `fuse` that reads the table needs, in the order of those operators in the pipeline file.
     /// A row that was decoded for other operators may be of no use for one: then the reason stands there, for people.
-    pub facets: SmallVec<[Result<Facets, Box<str>>; 1]>,
+    pub facets: AllFacets,
 }
 
 /// A record that could not be processed.

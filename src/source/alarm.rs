@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use timely::scheduling::Activator;
 
+use super::intake::Wake;
+
 /// One armed timer at a time: an operator that other events wake as well would arm one more at each wake-up.
 pub(super) struct Alarm {
     activator: Activator,
@@ -15,17 +17,20 @@ impl Alarm {
         Alarm { activator, at: None }
     }
 
-    /// Wakes the operator after `delay` or earlier.
-    pub(super) fn set(&mut self, delay: Duration) {
+    /// Wakes the operator then, or earlier.
+    pub(super) fn wake(&mut self, wake: Wake) {
+        match wake {
+            Wake::Now => self.activator.activate(),
+            Wake::After(delay) => self.set(delay),
+            Wake::Never => {}
+        }
+    }
+
+    fn set(&mut self, delay: Duration) {
         let now = Instant::now();
         if self.at.is_none_or(|at| at <= now || at > now + delay) {
             self.at = Some(now + delay);
             self.activator.activate_after(delay);
         }
-    }
-
-    /// Wakes the operator again in this round of the worker's, after the others had their turn.
-    pub(super) fn now(&self) {
-        self.activator.activate();
     }
 }

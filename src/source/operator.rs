@@ -25,9 +25,9 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use super::SourceError;
 use super::alarm::Alarm;
 use super::catalog::Catalog;
-use super::feeder::{self, Batch, Fed, Share};
+use super::feeder::{self, Batch, Fed, Feed, Share};
 use super::in_flight::Limits;
-use super::intake::{Intake, Wake};
+use super::intake::Intake;
 use crate::sink::Never;
 
 /// An epoch that opens; it is the time of the message.
@@ -91,11 +91,12 @@ pub fn source<'scope>(
     let mut builder = OperatorBuilder::new(format!("Source {name}"), scope);
     let address = builder.operator_info().address;
     let mut alarm = Alarm::new(scope.activator_for(address.clone()));
-    let stop = share.stop.clone();
-    let catalog = share.catalog.clone();
-    let (number, index, peers) = (share.source, share.index, share.peers);
-    let metrics = share.metrics.clone();
-    let feed = feeder::start(share, scope.worker().sync_activator_for(address.to_vec()));
+    let (catalog, metrics, stop) = (share.catalog.clone(), share.metrics.clone(), share.stop.clone());
+    let (source, index, peers) = (share.source, share.index, share.peers);
+    let feed = Some(feeder::start(share, scope.worker().sync_activator_for(address.to_vec())));
+    let mut reading =
+        Reading { feed, intake: Intake::new(source, lag.limits), catalog, source, index, peers, on_error };
+    let is_full = lag.is_full;
 
     let mut openings = builder.new_input(openings, Pipeline);
     let (batches, batch_stream) = builder.new_output();
@@ -107,93 +108,97 @@ pub fn source<'scope>(
     let mut batches = OutputBuilder::<_, CapacityContainerBuilder<Vec<Batch>>>::from(batches);
     let mut reports = OutputBuilder::<_, CapacityContainerBuilder<Vec<Report>>>::from(reports);
     let mut bindings = OutputBuilder::<_, CapacityContainerBuilder<Vec<Binding>>>::from(bindings);
-    let (limits, is_full) = (lag.limits, lag.is_full);
 
     builder.build(move |_| {
         let mut open: Option<[Capability<u64>; 3]> = None;
-        let mut feed = Some(feed);
-        let mut intake = Intake::new(number, limits);
         move |frontiers| {
             sealed.for_each(|_, _| ());
             written.for_each(|_, _| ());
             let frontier = |at: usize| frontiers[at].frontier().first().copied();
-            intake.advance(frontier(1), frontier(2));
+            reading.intake.advance(frontier(1), frontier(2));
 
             let mut bindings = bindings.activate();
             openings.for_each_time(|time, data| {
                 if let Some([.., capability]) = &open {
-                    bindings.session(capability).give_iterator(intake.close());
+                    bindings.session(capability).give_iterator(reading.intake.close());
                     fail::fail_point!("source-close");
                 }
                 open = Some([time.retain(0), time.retain(1), time.retain(2)]);
-                for opening in data.flat_map(|d| d.drain(..)) {
-                    intake.open(*time.time(), opening.hidden);
-                    let new = opening.partitions.into_iter().filter(|(source, ..)| *source == number);
-                    let Some(feed) = &feed else { continue };
-                    match adopt(&catalog, new, index, peers) {
-                        Ok(ours) => feed.open(ours),
-                        Err(error) => on_error(error),
-                    }
-                }
+                data.flat_map(|d| d.drain(..)).for_each(|opening| reading.open(*time.time(), opening));
             });
             if frontiers[0].is_empty() {
                 if let Some([.., capability]) = open.take() {
-                    bindings.session(&capability).give_iterator(intake.close());
+                    bindings.session(&capability).give_iterator(reading.intake.close());
                     fail::fail_point!("source-close");
                 }
-                feed = None;
+                reading.feed = None;
             }
             let Some([batch_cap, report_cap, _]) = &open else { return };
 
             let (mut batches, mut reports) = (batches.activate(), reports.activate());
             let now = Instant::now();
-            let paused = intake.schedule(stop(), is_full(), now);
+            let paused = reading.intake.schedule(stop(), is_full(), now);
             metrics.paused_ns.fetch_add(paused.as_nanos() as u64, Relaxed);
-            while let Some(channel) = feed.as_ref().filter(|_| intake.wants_more()) {
-                match channel.fed.try_recv() {
-                    Ok(Fed::Batch(batch)) => {
-                        if let Some(batch) = intake.take(batch, now) {
-                            batches.session(batch_cap).give(batch);
-                            fail::fail_point!("source-read");
-                        }
-                    }
-                    Ok(Fed::CaughtUp) => intake.caught_up(),
-                    Ok(Fed::Ended) => {
-                        intake.ended();
-                        feed = None;
-                    }
-                    Ok(Fed::Failed(error)) => {
-                        on_error(error);
-                        feed = None;
-                    }
-                    Err(TryRecvError::Empty) => break,
-                    Err(TryRecvError::Disconnected) => feed = None,
-                }
-            }
-            reports.session(report_cap).give_iterator(intake.take_reports().into_iter());
-            match intake.wake(feed.is_some()) {
-                Wake::Now => alarm.now(),
-                Wake::After(delay) => alarm.set(delay),
-                Wake::Never => {}
-            }
+            reading.pull(now, |batch| {
+                batches.session(batch_cap).give(batch);
+                fail::fail_point!("source-read");
+            });
+            reports.session(report_cap).give_iterator(reading.intake.take_reports().into_iter());
+            alarm.wake(reading.intake.wake(reading.feed.is_some()));
         }
     });
     (batch_stream, report_stream, binding_stream)
 }
 
-/// Takes new partitions of a source into the catalogue; gives the numbers of those that are the worker's own.
-fn adopt(
-    catalog: &Catalog,
-    new: impl Iterator<Item = (u16, u32, String)>,
+/// What a source reads, and what it decides.
+struct Reading<E> {
+    feed: Option<Feed>,
+    intake: Intake,
+    catalog: Catalog,
+    source: u16,
     index: usize,
     peers: usize,
-) -> Result<Vec<u32>, SourceError> {
-    let mut ours = Vec::new();
-    for (_, number, name) in new {
-        catalog.adopt(number, &name)?;
-        if number as usize % peers == index {
-            ours.push(number);
+    on_error: E,
+}
+
+impl<E: Fn(SourceError)> Reading<E> {
+    /// An epoch opens: takes new partitions of the source into the catalogue, and reads those that are the worker's own.
+    fn open(&mut self, epoch: u64, opening: Opening) {
+        self.intake.open(epoch, opening.hidden);
+        let Some(feed) = &mut self.feed else { return };
+        let mut ours = Vec::new();
+        for (_, number, name) in opening.partitions.into_iter().filter(|(source, ..)| *source == self.source) {
+            if let Err(error) = self.catalog.adopt(number, &name) {
+                return (self.on_error)(error);
+            }
+            if number as usize % self.peers == self.index {
+                ours.push(number);
+            }
+        }
+        feed.open(ours);
+    }
+
+    /// Takes what the feeder has, as long as the intake wants more; drops the feed when it has ended.
+    fn pull(&mut self, now: Instant, mut give: impl FnMut(Batch)) {
+        while let Some(channel) = self.feed.as_ref().filter(|_| self.intake.wants_more()) {
+            match channel.fed.try_recv() {
+                Ok(Fed::Batch(batch)) => {
+                    if let Some(batch) = self.intake.take(batch, now) {
+                        give(batch);
+                    }
+                }
+                Ok(Fed::CaughtUp) => self.intake.caught_up(),
+                Ok(Fed::Ended) => {
+                    self.intake.ended();
+                    self.feed = None;
+                }
+                Ok(Fed::Failed(error)) => {
+                    (self.on_error)(error);
+                    self.feed = None;
+                }
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => self.feed = None,
+            }
         }
     }
-    Ok(ours)
 }

@@ -13,6 +13,7 @@ impl<'a> Input<'a> {
         Input { bytes }
     }
 
+    #[inline]
     pub(super) fn byte(&mut self) -> Result<u8, CodecError> {
         let (first, rest) = self.bytes.split_first().ok_or(CodecError::Truncated)?;
         self.bytes = rest;
@@ -32,6 +33,7 @@ impl<'a> Input<'a> {
     }
 
     /// LEB128, in its shortest form only: so that equal keys are equal bytes.
+    #[inline]
     pub(super) fn number(&mut self) -> Result<u64, CodecError> {
         let first = self.byte()?;
         if first < 0x80 {
@@ -57,6 +59,7 @@ impl<'a> Input<'a> {
         Ok((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
     }
 
+    #[inline]
     pub(super) fn int(&mut self) -> Result<u64, CodecError> {
         let (bytes, rest) = self.bytes.split_first_chunk().ok_or(CodecError::Truncated)?;
         self.bytes = rest;
@@ -64,11 +67,13 @@ impl<'a> Input<'a> {
     }
 
     /// How many things follow, each of at least one byte: no more than there are bytes, whatever was written.
+    #[inline]
     pub(super) fn count(&mut self) -> Result<usize, CodecError> {
         let count = self.number()?;
         if count > self.bytes.len() as u64 { Err(CodecError::Truncated) } else { Ok(count as usize) }
     }
 
+    #[inline]
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], CodecError> {
         let length = self.count()?;
         let (bytes, rest) = self.bytes.split_at(length);
@@ -76,10 +81,12 @@ impl<'a> Input<'a> {
         Ok(bytes)
     }
 
+    #[inline]
     pub(super) fn text(&mut self) -> Result<&'a str, CodecError> {
         std::str::from_utf8(self.bytes()?).map_err(|_| CodecError::Invalid("text: it is not UTF-8"))
     }
 
+    #[inline]
     pub(super) fn scalar(&mut self) -> Result<Text<'a>, CodecError> {
         match self.byte()? {
             INT => Ok(Text::Number(Scalar::Int(self.int()? as i64))),

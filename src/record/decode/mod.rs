@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::record::extract::{ExtractError, FieldId, Fields, PathTree};
 use crate::record::interner::Interner;
 use crate::record::path::FieldPath;
-use crate::record::row::{Body, ChildPiece, ChildPieces, Facets, Lead, Position, Record, Slice};
+use crate::record::row::{AllFacets, Body, ChildPiece, ChildPieces, Facets, Lead, Position, Record, Slice};
 use crate::record::scalar::{Key, Scalar};
 use crate::record::select::unescape;
 
@@ -118,10 +118,7 @@ impl Decoder {
     ///
     /// # Errors
     /// If the payload is no JSON object.
-    pub(super) fn facets_again(
-        &mut self,
-        payload: &[u8],
-    ) -> Result<SmallVec<[Result<Facets, Box<str>>; 1]>, ExtractError> {
+    pub(super) fn facets_again(&mut self, payload: &[u8]) -> Result<AllFacets, ExtractError> {
         let payload = self.tree.walk(payload, &mut self.fields)?;
         Ok((0..self.facets.len()).map(|at| self.facets(payload, at).map_err(String::into_boxed_str)).collect())
     }

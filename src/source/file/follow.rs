@@ -12,7 +12,7 @@
 //! | it is deleted | no path leads to it | it is read until it is quiet |
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -143,6 +143,8 @@ pub(super) struct Following {
     size_at_open_bytes: u64,
     /// The size at the last look.
     size_bytes: u64,
+    /// As of the last look.
+    is_deleted: bool,
     quiet: Duration,
     /// Since when there was nothing to read and no path that leads to the file.
     quiet_since: Option<Instant>,
@@ -150,11 +152,14 @@ pub(super) struct Following {
 
 impl Following {
     pub(super) fn new(watch: Arc<Watch>, size_at_open_bytes: u64, quiet: Duration) -> Self {
-        Following { watch, size_at_open_bytes, size_bytes: size_at_open_bytes, quiet, quiet_since: None }
+        let size_bytes = size_at_open_bytes;
+        Following { watch, size_at_open_bytes, size_bytes, is_deleted: false, quiet, quiet_since: None }
     }
 
-    /// How much of the file at `path`, now `size_bytes` long, is not read yet; `None` if the file was cut.
-    pub(super) fn available_bytes(&mut self, path: &Path, size_bytes: u64, position: u64) -> Option<u64> {
+    /// How much of the file at `path` is not read yet; `None` if the file was cut.
+    pub(super) fn available_bytes(&mut self, path: &Path, metadata: &Metadata, position: u64) -> Option<u64> {
+        let size_bytes = metadata.len();
+        self.is_deleted = is_deleted(metadata);
         if size_bytes < self.size_bytes {
             let lost_bytes = self.size_bytes.saturating_sub(position);
             if lost_bytes > 0 {
@@ -168,9 +173,8 @@ impl Following {
     }
 
     /// Whether a file without more to read has ended.
-    pub(super) fn is_over(&mut self, file: Option<&File>, now: Instant) -> bool {
-        let deleted = || file.and_then(|f| f.metadata().ok()).is_some_and(|m| is_deleted(&m));
-        if !self.watch.abandoned.load(Ordering::Acquire) && !deleted() {
+    pub(super) fn is_over(&mut self, now: Instant) -> bool {
+        if !self.watch.abandoned.load(Ordering::Acquire) && !self.is_deleted {
             self.quiet_since = None;
             return false;
         }

@@ -66,6 +66,9 @@ struct Partition {
     at: Place,
 }
 
+/// Where a file that can be followed lies, and which it is.
+type Followable = (PathBuf, Identity);
+
 enum Place {
     /// The path alone says which file it is.
     Path,
@@ -103,7 +106,7 @@ pub fn open(paths: &[String], base: &Path, follow: bool, max_record_bytes: u64) 
 
 impl FileSource {
     /// The files that are there now: those that are known by their path, and those that are followed.
-    fn present(&self) -> Result<(Vec<PathBuf>, Vec<(PathBuf, Identity)>), SourceError> {
+    fn present(&self) -> Result<(Vec<PathBuf>, Vec<Followable>), SourceError> {
         let (mut by_path, mut followed) = (Vec::new(), Vec::new());
         for path in self.paths.files(!self.follow, &self.known)? {
             if self.may_follow(&path) {

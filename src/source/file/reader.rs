@@ -75,7 +75,7 @@ impl Reader {
         };
         let position = self.input.disk_position();
         match file.metadata() {
-            Ok(metadata) => Ok(following.available_bytes(&self.path, metadata.len(), position)),
+            Ok(metadata) => Ok(following.available_bytes(&self.path, &metadata, position)),
             Err(error) => Err(self.error(error)),
         }
     }
@@ -130,7 +130,7 @@ impl Reader {
         let Some(following) = &mut self.following else {
             return Ok(if at_end { Progress::End } else { Progress::More });
         };
-        if position == before && following.is_over(self.input.plain(), Instant::now()) {
+        if position == before && following.is_over(Instant::now()) {
             return Ok(Progress::End);
         }
         Ok(following.progress(before, position))

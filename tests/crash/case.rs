@@ -108,6 +108,8 @@ pub fn run(seed: u64, dir: &Path, failpoints: &[String], tally: &mut Tally) {
             calm(dir, &["journal", "verify"]);
         }
     }
+    tally.looks += watch.looks;
+    tally.states += watch.states.len();
     feed.lines(usize::MAX);
     case.write_pipeline(dir, case.steps);
     let workers = rng.random_range(1..=3);
@@ -121,8 +123,6 @@ pub fn run(seed: u64, dir: &Path, failpoints: &[String], tally: &mut Tally) {
     backfill(dir, 1 + workers % 3, tally);
     assert_eq!(standing(dir), before, "a run without anything to do changes nothing");
     contents.assert_equal(&Contents::of(dir));
-    tally.looks += watch.looks;
-    tally.states += watch.states.len();
 }
 
 /// What an uninterrupted run over the same input writes.

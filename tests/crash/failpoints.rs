@@ -24,7 +24,9 @@ fn scan(dir: &Path, names: &mut BTreeSet<String>) {
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path).expect("source text");
             let calls = text.split(CALL).skip(1);
-            names.extend(calls.filter_map(|call| call.trim_start().strip_prefix('"')?.split('"').next()).map(str::to_owned));
+            names.extend(
+                calls.filter_map(|call| call.trim_start().strip_prefix('"')?.split('"').next()).map(str::to_owned),
+            );
         }
     }
 }

@@ -52,8 +52,7 @@ impl Start<'_> {
     pub fn spawn(&self) -> Group {
         let ports: Vec<TcpListener> =
             (0..self.processes).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
-        let hosts: Vec<String> =
-            ports.iter().map(|port| port.local_addr().expect("its address").to_string()).collect();
+        let hosts: Vec<String> = ports.iter().map(|port| port.local_addr().expect("its address").to_string()).collect();
         drop(ports);
         let mut group = Group { children: Vec::new(), errors: Vec::new(), line: String::new() };
         for process in 0..self.processes {

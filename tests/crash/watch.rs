@@ -58,7 +58,10 @@ impl Watch {
         let lines = prefixes.get(&content).and_then(|lines| lines.range(self.reached..).next());
         let Some(lines) = lines else {
             let known = prefixes.get(&content);
-            panic!("a reader sees a state that is not that of any epoch, or is before {} lines: {known:?}", self.reached);
+            panic!(
+                "a reader sees a state that is not that of any epoch, or is before {} lines: {known:?}",
+                self.reached
+            );
         };
         self.reached = *lines;
         self.states.insert(*lines);

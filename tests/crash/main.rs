@@ -16,6 +16,7 @@
 //! | `process` | the processes of a run |
 //! | `watch` | what no reader may see |
 //! | `compare` | contents of sinks |
+//! | `compaction` | cases whose source loses overwritten records between the runs |
 //! | `failpoints` | which there are |
 
 // clippy.toml allows it in tests; helpers of tests are not seen as such.
@@ -25,6 +26,7 @@
 #[allow(dead_code, reason = "shared with other tests")]
 mod archive;
 mod case;
+mod compaction;
 mod compare;
 mod failpoints;
 mod input;
@@ -95,8 +97,15 @@ impl Options {
     }
 }
 
+/// One case in so many is about compaction.
+const COMPACTION: u64 = 6;
+
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
+    let mut args = std::env::args().skip(1).peekable();
+    if args.next_if(|arg| arg == compaction::CHILD).is_some() {
+        return compaction::child(args);
+    }
+    let options = match Options::parse(args) {
         Ok(Some(options)) => options,
         Ok(None) => return ExitCode::SUCCESS,
         Err(error) => {
@@ -114,7 +123,8 @@ fn main() -> ExitCode {
         let dir = root.join(format!("case-{seed}"));
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).expect("a directory");
-        let passed = catch_unwind(AssertUnwindSafe(|| case::run(seed, &dir, &failpoints, &mut tally))).is_ok();
+        let run = if seed % COMPACTION == 0 { compaction::run } else { case::run };
+        let passed = catch_unwind(AssertUnwindSafe(|| run(seed, &dir, &failpoints, &mut tally))).is_ok();
         if !passed {
             eprintln!("case {seed} failed; kept in {dir:?}; again: cargo test --test crash -- --case {seed}");
             failed.push(seed);
@@ -137,13 +147,14 @@ fn main() -> ExitCode {
 }
 
 fn report(tally: &Tally, cases: u64, elapsed: Duration) {
-    let Tally { runs, kills, stops, complete, clusters, failpoints, looks, states } = tally;
+    let Tally { runs, kills, stops, complete, clusters, failpoints, looks, states, compacted } = tally;
     let hits: usize = failpoints.values().map(|counts| counts.1).sum();
     println!(
         "{cases} cases from the first seed on, {runs} runs in {} s, {clusters} of two processes",
         elapsed.as_secs()
     );
     println!("{kills} killed, {hits} crashed at failpoints, {stops} stopped, {complete} others complete");
+    println!("{compacted} records lost to compaction below the sealed offsets");
     println!("readers looked {looks} times and saw {states} states");
     for (name, (asked, hit)) in failpoints {
         println!("  {name:<28} hit {hit:>4} of {asked:>4}");

@@ -54,31 +54,37 @@ impl Start<'_> {
             (0..self.processes).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
         let hosts: Vec<String> = ports.iter().map(|port| port.local_addr().expect("its address").to_string()).collect();
         drop(ports);
-        let mut group = Group { children: Vec::new(), errors: Vec::new(), line: String::new() };
-        for process in 0..self.processes {
+        let command = |process: usize| {
             let mut args = vec![self.command.to_owned(), "pipeline.yaml".to_owned()];
             args.extend(["--workers".to_owned(), self.workers.to_string()]);
             if self.processes > 1 {
                 args.extend(["--hosts".to_owned(), hosts.join(","), "--process".to_owned(), process.to_string()]);
             }
-            let errors = self.dir.join(format!("stderr-{process}"));
             let mut command = Command::new(env!("CARGO_BIN_EXE_flowstone"));
             command.args(&args).current_dir(self.dir).env_remove("FLOWSTONE_LOG").env_remove("FAILPOINTS");
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&errors).expect("a file"));
-            let failpoints = self.failpoints.as_ref().filter(|(_, at)| *at == process);
-            if let Some((failpoints, _)) = failpoints {
+            command.stdin(Stdio::null()).stdout(Stdio::null());
+            if let Some((failpoints, _)) = self.failpoints.as_ref().filter(|(_, at)| *at == process) {
                 command.env("FAILPOINTS", failpoints);
-                group.line.push_str(&format!("FAILPOINTS='{failpoints}' "));
             }
-            group.line.push_str(&format!("flowstone {}; ", args.join(" ")));
-            group.children.push(command.spawn().expect("the binary"));
-            group.errors.push(errors);
-        }
-        group
+            command
+        };
+        Group::start(self.dir, (0..self.processes).map(command).collect())
     }
 }
 
 impl Group {
+    /// Starts all; what they say on standard error goes to files in the directory.
+    pub fn start(dir: &Path, commands: Vec<Command>) -> Self {
+        let mut group = Group { children: Vec::new(), errors: Vec::new(), line: format!("{commands:?}") };
+        for (process, mut command) in commands.into_iter().enumerate() {
+            let errors = dir.join(format!("stderr-{process}"));
+            command.stderr(File::create(&errors).expect("a file"));
+            group.children.push(command.spawn().expect("a child"));
+            group.errors.push(errors);
+        }
+        group
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.children.iter_mut().any(|child| child.try_wait().expect("a child").is_none())
     }

@@ -43,6 +43,8 @@ pub struct Tally {
     /// How often a reader looked at a store whose states were known, and how many states it saw.
     pub looks: usize,
     pub states: usize,
+    /// Records that the source had lost when the next run started.
+    pub compacted: usize,
 }
 
 /// One run.

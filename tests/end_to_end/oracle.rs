@@ -94,6 +94,11 @@ impl Table {
     }
 }
 
+/// Whether a line can be processed.
+pub fn is_good(line: &str, rules: &Rules) -> bool {
+    decode(line, rules).is_some()
+}
+
 fn order(a: &Annotation) -> (&str, i64, i64, &str) {
     (&a.kind, a.start_ns, a.end_ns, &a.id)
 }

@@ -97,6 +97,7 @@ pub mod record;
 pub mod runtime;
 pub mod sink;
 pub mod source;
+pub mod spine;
 
 /// The example of the README.
 #[cfg(doctest)]

@@ -12,6 +12,29 @@ pub trait Route {
     fn route(&self) -> u64;
 }
 
+/// So many groups are keys divided into: the unit in which workers own state.
+pub const KEY_GROUPS: u64 = 256;
+
+/// The worker, of so many, that owns the keys with this route: workers own contiguous ranges of key groups.
+///
+/// The key group is the route's top byte, so that rows sorted by route are sorted by key group, and the state of any number
+/// of workers is a range of it. With more workers than groups, some own nothing.
+///
+/// ```
+/// use flowstone_operators::route::owner;
+///
+/// assert_eq!([owner(0, 3), owner(u64::MAX / 2, 3), owner(u64::MAX, 3)], [0, 1, 2]);
+/// ```
+pub fn owner(route: u64, workers: usize) -> u64 {
+    (route >> 56) * workers as u64 / KEY_GROUPS
+}
+
+/// The key groups that a worker, of so many, owns.
+pub fn owned(worker: usize, workers: usize) -> std::ops::Range<u16> {
+    let first = |worker: usize| (worker as u64 * KEY_GROUPS).div_ceil(workers as u64) as u16;
+    first(worker)..first(worker + 1)
+}
+
 macro_rules! route_integers {
     ($($t:ty),*) => { $(impl Route for $t {
         fn route(&self) -> u64 {
@@ -43,5 +66,26 @@ impl Route for Arc<str> {
 impl Route for &str {
     fn route(&self) -> u64 {
         (**self).route()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_group_has_one_owner() {
+        for workers in [1, 2, 3, 7, 255, 256, 300] {
+            let mut next = 0;
+            for worker in 0..workers {
+                let groups = owned(worker, workers);
+                assert_eq!(groups.start, next);
+                next = groups.end;
+                for group in groups {
+                    assert_eq!(owner(u64::from(group) << 56, workers), worker as u64, "group {group} of {workers}");
+                }
+            }
+            assert_eq!(u64::from(next), KEY_GROUPS);
+        }
     }
 }

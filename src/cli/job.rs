@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 use super::progress::Progress;
 use super::{Failure, output, summary};
 use crate::pipeline;
-use crate::runtime::{Control, Job, Mode, Outcome};
+use crate::runtime::{Cluster, Consent, Control, Job, Mode, Outcome};
 
 /// Arguments of commands that run a pipeline.
 #[derive(clap::Args)]
@@ -21,6 +21,37 @@ pub struct JobArgs {
     /// Worker threads; by default one a core.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,
+    /// Takes operators that have changed since the state was written, and fills the sinks below them again.
+    #[arg(long)]
+    accept_changes: bool,
+    /// Builds a table anew: reads its sources from the start, and fills the sinks below it again. May be repeated.
+    #[arg(long, value_name = "TABLE")]
+    rebuild: Vec<String>,
+    /// Goes on without input that is gone before it was read.
+    #[arg(long)]
+    skip_lost: bool,
+    /// Runs as one of several processes: `host:port` of each, the same list in all. Their links are neither encrypted nor
+    /// authenticated: use a private network.
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', requires = "process")]
+    hosts: Vec<String>,
+    /// Which of the hosts this process is; the first, 0, opens the stores.
+    #[arg(long, value_name = "N", requires = "hosts")]
+    process: Option<usize>,
+}
+
+impl JobArgs {
+    fn cluster(&self) -> Result<Cluster, Failure> {
+        let process = self.process.unwrap_or(0);
+        if process > 0 && process >= self.hosts.len() {
+            let last = self.hosts.len() - 1;
+            return Err(Failure::Usage(format!("error: --process {process} is none of the hosts, which are 0 to {last}")));
+        }
+        Ok(Cluster { hosts: self.hosts.clone(), process })
+    }
+
+    fn consent(&self) -> Consent {
+        Consent { accept_changes: self.accept_changes, rebuild: self.rebuild.clone(), skip_lost: self.skip_lost }
+    }
 }
 
 pub fn main(args: &JobArgs, mode: Mode, json: bool) -> Result<(), Failure> {
@@ -30,7 +61,10 @@ pub fn main(args: &JobArgs, mode: Mode, json: bool) -> Result<(), Failure> {
     }
     let workers = args.workers.map_or_else(cores, usize::from);
     let name = loaded.pipeline.name.clone();
-    let job = Job::new(loaded.pipeline, &loaded.base, mode).with_workers(workers);
+    let job = Job::new(loaded.pipeline, &loaded.base, mode)
+        .with_workers(workers)
+        .with_cluster(args.cluster()?)
+        .with_consent(args.consent());
     let (control, metrics, dead_letters) = (job.control(), job.metrics(), job.dead_letters_path());
     stop_on_signals(control.clone())?;
     tracing::info!("running {name} on {workers} workers");
@@ -42,7 +76,7 @@ pub fn main(args: &JobArgs, mode: Mode, json: bool) -> Result<(), Failure> {
     let outcome = outcome.map_err(Failure::run)?;
     match outcome {
         Outcome::Complete => (),
-        Outcome::NothingWritten => eprintln!("stopped before everything was read: no sink was changed"),
+        Outcome::NothingWritten => eprintln!("stopped before everything was read: the next run goes on"),
         Outcome::NotDrained => eprintln!("stopped before {}: the next run completes it", summary::pending(&metrics)),
     }
     let summary = summary::Summary::new(&name, outcome, started.elapsed(), workers, &metrics, &dead_letters);

@@ -37,6 +37,13 @@ pub struct TablePlan {
     pub remember_ms: u64,
 }
 
+impl TablePlan {
+    /// Whether its rows are only added: they have no keys of their own.
+    pub fn is_stream(&self) -> bool {
+        self.decode.key.is_empty()
+    }
+}
+
 /// A `fuse`.
 #[derive(Clone, Debug)]
 pub struct FusePlan {

@@ -14,7 +14,7 @@ pub struct Pipeline {
     /// The pipeline's name, in logs and metrics.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// Where state lives: a directory, or `none`. Dead letters go there by default.
+    /// Where state lives: a directory, a URL such as `s3://bucket/prefix`, or `none`. Dead letters go to the directory by default.
     #[serde(default = "defaults::state")]
     #[schemars(length(min = 1))]
     pub state: String,
@@ -24,6 +24,8 @@ pub struct Pipeline {
     /// How long an ordinary stop waits for the sinks.
     #[serde(default = "defaults::drain")]
     pub drain: Span,
+    /// What the process may take; a run that takes more ends with an error. By default three quarters of what the machine has.
+    pub memory: Option<ByteSize>,
     /// Where records go that can not be processed.
     #[serde(default)]
     pub dead_letters: DeadLetters,

@@ -1,7 +1,9 @@
 //! Records and rows: payload bytes, the fields taken from them, and the documents made of them.
 
+pub mod codec;
 mod decode;
 mod extract;
+mod interner;
 mod path;
 mod render;
 mod row;

@@ -23,7 +23,7 @@ fn moment(fused: &Fused, out: &mut Vec<u8>) {
     let moment = &fused.moment;
     out.push(b'{');
     let first = moment.children[0].body();
-    if let Some(context) = first.facets[fused.facet as usize].context {
+    if let Some(context) = first.facets(fused.facet as usize).context {
         out.extend_from_slice(context.of(&first.payload));
         out.push(b',');
     }
@@ -37,7 +37,7 @@ fn moment(fused: &Fused, out: &mut Vec<u8>) {
             out.push(b',');
         }
         let body = record.body();
-        child(&body.facets[fused.facet as usize].child, &body.payload, out);
+        child(&body.facets(fused.facet as usize).child, &body.payload, out);
     }
     out.extend_from_slice(b"]}");
 }
@@ -68,11 +68,11 @@ pub(crate) fn moment_bytes(fused: &Fused) -> u64 {
     let moment = &fused.moment;
     let digits = |n: i64| itoa::Buffer::new().format(n).len();
     let facet = fused.facet as usize;
-    let context = moment.children[0].body().facets[facet].context.map_or(0, |c| (c.end - c.start) as usize + 1);
+    let context = moment.children[0].body().facets(facet).context.map_or(0, |c| (c.end - c.start) as usize + 1);
     let numbers = digits(moment.interval.start_ns()) + digits(moment.interval.end_ns());
     let fixed = 1 + context + BUCKET_START.len() + BUCKET_END.len() + CHILDREN.len() + numbers + 2;
     let commas = moment.children.len() - 1;
-    let children: u64 = moment.children.iter().map(|r| u64::from(r.body().facets[facet].child.rendered_bytes)).sum();
+    let children: u64 = moment.children.iter().map(|r| u64::from(r.body().facets(facet).child.rendered_bytes)).sum();
     (fixed + commas) as u64 + children
 }
 

@@ -61,6 +61,15 @@ pub struct ChildPieces {
     pub rendered_bytes: u32,
 }
 
+impl ChildPieces {
+    /// A child of these pieces; `None` if it would be 4 GiB or longer, which pieces that do not overlap are not.
+    pub(super) fn new(pieces: SmallVec<[ChildPiece; 4]>) -> Option<Self> {
+        let length = |piece: &ChildPiece| u64::from(piece.slice.end - piece.slice.start) + piece.lead.text().len() as u64;
+        let rendered_bytes = 2 + pieces.iter().map(length).sum::<u64>();
+        Some(ChildPieces { pieces, rendered_bytes: rendered_bytes.try_into().ok()? })
+    }
+}
+
 /// One piece of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChildPiece {
@@ -104,7 +113,8 @@ pub struct Body {
     /// The bytes as they came.
     pub payload: Box<[u8]>,
     /// What each `fuse` that reads the table needs, in the order of those operators in the pipeline file.
-    pub facets: SmallVec<[Facets; 1]>,
+    /// A row that was decoded for other operators may be of no use for one: then the reason stands there, for people.
+    pub facets: SmallVec<[Result<Facets, Box<str>>; 1]>,
 }
 
 /// A record that could not be processed.
@@ -193,6 +203,21 @@ impl Record {
     }
 }
 
+impl Body {
+    /// What the `fuse` reads for which [`FusePlan::facet`](crate::pipeline::compile::FusePlan::facet) is `at`.
+    ///
+    /// # Panics
+    /// If it can not use the row; the dataflow feeds it only rows that it can use.
+    pub fn facets(&self, at: usize) -> &Facets {
+        self.facets[at].as_ref().expect("an operator is fed only rows that it can use")
+    }
+
+    /// Why that `fuse` can not use the row; `None` if it can.
+    pub fn unusable(&self, at: usize) -> Option<&str> {
+        self.facets[at].as_ref().err().map(|reason| &**reason)
+    }
+}
+
 /// By key, then by content; where a record came from does not tell rows apart.
 impl Ord for Record {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
@@ -241,7 +266,7 @@ impl Row {
         };
         records.iter().map(move |record| {
             let body = record.body();
-            let facets = &body.facets[facet];
+            let facets = body.facets(facet);
             Child { key: &record.key, kind: &facets.kind, interval: facets.interval, payload: &body.payload }
         })
     }

@@ -2,7 +2,9 @@
 
 use flowstone_operators::table::Versioned;
 
-use super::Record;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{DeadLetter, Record};
 
 /// By version if there is one, ties and all others by (source, partition, offset).
 impl Versioned for Record {
@@ -33,5 +35,71 @@ impl Versioned for Record {
     fn is_ambiguous_with(&self, other: &Self) -> bool {
         let partition = |r: &Self| (r.position.source, r.position.partition);
         self.version.is_none() && partition(self) != partition(other)
+    }
+}
+
+/// One letter a record and source, whatever the number of tables that refuse it: the least reason wins, so that it does not
+/// matter which of them came first.
+impl Versioned for DeadLetter {
+    /// xxh3-64 of node, origin and offset, each text followed by its length.
+    fn route(&self) -> u64 {
+        let mut hasher = Xxh3::new();
+        for text in [&self.node, &self.origin] {
+            hasher.update(text.as_bytes());
+            hasher.update(&(text.len() as u64).to_le_bytes());
+        }
+        hasher.update(&self.offset.to_le_bytes());
+        hasher.digest()
+    }
+
+    fn same_key(&self, other: &Self) -> bool {
+        (&self.node, &self.origin, self.offset) == (&other.node, &other.origin, other.offset)
+    }
+
+    fn is_after(&self, other: &Self) -> bool {
+        self < other
+    }
+
+    fn is_deletion(&self) -> bool {
+        false
+    }
+
+    fn is_remembered(&self) -> bool {
+        false
+    }
+
+    fn same_row(&self, other: &Self) -> bool {
+        self == other
+    }
+
+    /// The order of reasons is as good as any.
+    fn is_ambiguous_with(&self, _: &Self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(offset: u64, reason: &str) -> DeadLetter {
+        let (node, origin) = ("annotations".into(), "a.ndjson".into());
+        DeadLetter { node, origin, offset, reason: reason.to_owned(), payload: (*b"{}").into(), payload_bytes: 2 }
+    }
+
+    #[test]
+    fn of_the_letters_of_one_record_the_least_reason_wins() {
+        let (a, b) = (letter(7, "no field /a"), letter(7, "no field /b"));
+        assert!(a.same_key(&b) && a.route() == b.route());
+        assert_eq!((a.is_after(&b), b.is_after(&a), a.is_after(&a)), (true, false, false));
+        assert!(!a.same_key(&letter(8, "no field /a")));
+        assert_ne!(a.route(), letter(8, "no field /a").route());
+    }
+
+    #[test]
+    fn routes_of_dead_letters_tell_their_texts_apart_and_are_pinned() {
+        let with = |node: &str, origin: &str| DeadLetter { node: node.into(), origin: origin.into(), ..letter(7, "") };
+        assert_ne!(with("ab", "c").route(), with("a", "bc").route());
+        assert_eq!(with("a", "b").route(), 13597566605038622691);
     }
 }

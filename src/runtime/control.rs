@@ -1,7 +1,7 @@
 //! What a run's threads share: requests to stop, failures, and how far the run is.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 use std::time::Instant;
 
 use super::RunError;
@@ -12,9 +12,11 @@ pub struct Control {
     stop: AtomicBool,
     stopped_at: Mutex<Option<Instant>>,
     abandoned: AtomicBool,
+    unfinished: AtomicBool,
     failed: AtomicBool,
     failure: Mutex<Option<RunError>>,
     phase: AtomicU8,
+    shown_at: AtomicU64,
 }
 
 /// How far a run is.
@@ -50,9 +52,14 @@ impl Control {
         self.abandoned.store(true, SeqCst);
     }
 
-    /// Whether the run ended before its first epoch was complete, so that no sink was touched.
-    pub fn is_abandoned(&self) -> bool {
-        self.abandoned.load(SeqCst)
+    /// Says that the run was stopped before it had read what was present at its start.
+    pub(super) fn set_unfinished(&self) {
+        self.unfinished.store(true, SeqCst);
+    }
+
+    /// Whether the run was stopped before it had read what was present at its start, so that no table's sink was touched.
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished.load(SeqCst) || self.abandoned.load(SeqCst)
     }
 
     /// Ends the run with an error; the first one counts.
@@ -71,12 +78,20 @@ impl Control {
         self.failure.lock().expect("a panic would have ended the process").take()
     }
 
-    pub(super) fn set_filling(&self) {
+    /// What was hidden is shown at this epoch.
+    pub(super) fn set_filling(&self, epoch: u64) {
+        self.shown_at.store(epoch, SeqCst);
         let _ = self.phase.compare_exchange(0, 1, SeqCst, SeqCst);
     }
 
+    /// All sinks are past the epoch that fills them, or there is none.
     pub(super) fn set_following(&self) {
         self.phase.store(2, SeqCst);
+    }
+
+    /// The epoch that shows everything hidden, if it has come.
+    pub(super) fn shown_at(&self) -> Option<u64> {
+        Some(self.shown_at.load(SeqCst)).filter(|epoch| *epoch > 0)
     }
 
     /// How far the run is.

@@ -2,36 +2,47 @@
 //!
 //! ```text
 //! clock ──openings──▶ source ──batches──▶ decode ──records──▶ upsert ──rows──▶ fuse ──moments──▶ gate ──▶ sink ──▶ store
-//!   ▲                  │                    │ dead letters                      │ rejected        ▲         │
-//!   └─────reports──────┘                    └──────────────┬────────────────────┘                 │         │ acks
-//!                                                          └─▶ gate ─▶ sink ─▶ dead letters      after:◀────┘
+//!   ▲  └──reveals──────┼─────────────────────┼──────────────▶ ▲ │ changes        │ rejected        ▲ ▲       │
+//!   │                  │                     │ dead letters   │ ▼                ▼                 │ │       │ acks
+//!   └─────reports──────┤ bindings            └──▶ tail ────────┼─┼─────────────────▶ dead letters │ after:◀─┤
+//!                      │                            │ changes  │ │                                │         │
+//!                      └──────────▶ part writer ◀───┴──────────┼─┘                                │         │
+//!                                        │ parts, bindings     │ sealed changes of earlier runs   │         │
+//!                                        ▼                     │                                  │         │
+//!                                   committer ──sealed frontier┴──────────────────────────────────┘         │
+//!                                        ▲─────────────────────────each sink's upper────────────────────────┘
 //! ```
+//!
+//! Not drawn: the sealed frontier and the least upper go back to the sources, which pause when too much is in flight.
 
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
-use differential_dataflow::VecCollection;
-use flowstone_operators::fuse::{Facets, Rejection, fuse};
-use flowstone_operators::interval::Interval;
-use flowstone_operators::table::{TableOptions, upsert};
+use flowstone_operators::table::{TableInput, TableOptions, TableStart, tail, upsert};
 use timely::dataflow::operators::vec::Map;
-use timely::dataflow::operators::{Concat, Concatenate, ConnectLoop, Feedback, OkErr, Probe};
+use timely::dataflow::operators::{Concat, Concatenate, ConnectLoop, Feedback, Probe};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
 use super::RunError;
-use super::clock::{self, EpochClock};
-use super::metrics::FuseMetrics;
+use super::clock::{self, EpochClock, Openings};
+use super::fusion::{moments_of, rejections};
 use super::setup::Setup;
-use crate::pipeline::compile::{Collection, FusePlan};
-use crate::record::{DeadLetter, Fused, Key, Record, Rejected, Row, RowDiff, Scalar, moment_bytes};
-use crate::sink::Never;
+use crate::pipeline::compile::Collection;
+use crate::record::{DeadLetter, Row, RowDiff};
 use crate::sink::gate::gate;
 use crate::sink::shell::{Shell, write};
+use crate::sink::{Never, Reveal};
 use crate::source::decode::decode;
 use crate::source::feeder::{Batch, Share};
-use crate::source::operator::source;
+use crate::source::operator::{Binding, Lag, source};
+use crate::spine::committer::{Committed, committer};
+use crate::spine::part_writer::{PartWriter, part_writer};
+use crate::spine::row::{self, Change, TableId};
+use crate::spine::sealed::{SealedStreams, sealed_changes};
 
-type Rows<'scope> = StreamVec<'scope, u64, RowDiff>;
+pub(super) type Rows<'scope> = StreamVec<'scope, u64, RowDiff>;
+type Nothing<'scope> = StreamVec<'scope, u64, Never>;
 
 /// The collections of a pipeline.
 struct Collections<'scope> {
@@ -42,154 +53,191 @@ struct Collections<'scope> {
     dead_letters: Rows<'scope>,
 }
 
-/// Builds the dataflow; `done` sees the end of all sinks.
+/// What sources put into the dataflow.
+struct Sources<'scope> {
+    batches: Vec<StreamVec<'scope, u64, Batch>>,
+    bindings: StreamVec<'scope, u64, Binding>,
+    reveals: StreamVec<'scope, u64, Reveal>,
+}
+
+/// Builds the dataflow; `done` sees the end of all sinks, and of all that is recorded about them.
 pub(super) fn build(scope: Scope<'_, u64>, setup: &Setup, done: &ProbeHandle<u64>) {
-    let (batches, complete) = sources(scope, setup);
-    let mut dead_letters = Vec::new();
-    let mut tables = Vec::new();
+    let (sealed_loop, sealed_lag) = scope.feedback(Default::default());
+    let (written_loop, written_lag) = scope.feedback(Default::default());
+    let sources = sources(scope, setup, &sealed_lag, &written_lag);
+    let mut changes = Vec::new();
+    let collections = collections(scope, setup, &sources, &mut changes);
+
+    let (loops, acks_back): (Vec<_>, Vec<_>) = setup.plan.sinks.iter().map(|_| scope.feedback(Default::default())).unzip();
+    let changes = scope.concatenate(changes);
+    let committed = seal(setup, scope.index(), changes, &sources, acks_back);
+    let sealed = committed.sealed.clone();
+    sealed.clone().connect_loop(sealed_loop);
+
+    let mut acks: Vec<Nothing<'_>> = Vec::new();
+    for (number, (plan, ack_loop)) in setup.plan.sinks.iter().zip(loops).enumerate() {
+        let release = plan.after.map_or(sealed.clone(), |after| acks[after].clone());
+        let written = sink(number, &collections, release, sources.reveals.clone(), setup, scope.index());
+        written.clone().connect_loop(ack_loop);
+        acks.push(written);
+    }
+    let acks = scope.concatenate(acks);
+    acks.clone().connect_loop(written_loop);
+    acks.concat(committed.recorded).probe_with(done);
+}
+
+/// The sources, and the clock that drives them.
+fn sources<'scope>(
+    scope: Scope<'scope, u64>,
+    setup: &Setup,
+    sealed: &Nothing<'scope>,
+    written: &Nothing<'scope>,
+) -> Sources<'scope> {
+    let (report_loop, reports) = scope.feedback(Default::default());
+    let feeders = setup.catalogs.len() * scope.peers();
+    let hiding = setup.start.hiding(setup.journal.is_some());
+    let now = std::time::Instant::now();
+    let clock = EpochClock::new(setup.start.first_epoch, setup.epoch_length, hiding, feeders, now);
+    let found = setup.found_partitions();
+    let Openings { openings, reveals } = clock::openings(scope, reports, clock, setup.control.clone(), found);
+    let (mut batches, mut all_reports, mut bindings) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, (name, catalog)) in setup.catalogs.iter().enumerate() {
+        let control = setup.control.clone();
+        let share = Share {
+            source: setup.start.sources[number].id,
+            catalog: catalog.clone(),
+            index: scope.index(),
+            peers: scope.peers(),
+            bounded: setup.bounded,
+            leader: scope.index() == 0,
+            stop: Arc::new(move || control.is_stopping()),
+            metrics: setup.metrics.sources[number].1.clone(),
+        };
+        let waiting = setup.waiting.clone();
+        let lag = Lag {
+            sealed: sealed.clone(),
+            written: written.clone(),
+            limits: setup.limits,
+            is_full: Rc::new(move || waiting.is_full()),
+        };
+        let (control, owner) = (setup.control.clone(), name.clone());
+        let on_error = move |source| control.fail(RunError::Source { name: owner.clone(), source });
+        let (stream, reports, bound) = source(openings.clone(), lag, name, share, on_error);
+        batches.push(stream);
+        all_reports.push(reports);
+        bindings.push(bound);
+    }
+    scope.concatenate(all_reports).connect_loop(report_loop);
+    Sources { batches, bindings: scope.concatenate(bindings), reveals }
+}
+
+/// Tables, operators, dead letters; what tables journal is added to `changes`.
+fn collections<'scope>(
+    scope: Scope<'scope, u64>,
+    setup: &Setup,
+    sources: &Sources<'scope>,
+    changes: &mut Vec<StreamVec<'scope, u64, Change>>,
+) -> Collections<'scope> {
+    let start = &setup.start;
+    let journalled = setup.journal.is_some();
+    let readers = setup.readers();
+    let on_error = setup.on_journal_error();
+    let SealedStreams { records: mut sealed, dead_letters: sealed_letters } =
+        sealed_changes(scope, setup.journal.clone(), &start.sealed, &readers, on_error);
+    let (mut tables, mut rows, mut letters) = (Vec::new(), Vec::new(), Vec::new());
     for (number, plan) in setup.plan.tables.iter().enumerate() {
         let metrics = setup.metrics.tables[number].1.clone();
-        let options = TableOptions { remember: plan.remember_ms, counters: metrics.table.clone() };
-        let input = scope.concatenate(plan.sources.iter().map(|source| batches[*source].clone()));
-        let (records, letters) = decode(input, &plan.name, &plan.decode, setup.catalogs.clone(), metrics);
-        dead_letters.push(letters);
-        tables.push(upsert(records, options));
+        let id = start.tables[number];
+        let input = scope.concatenate(plan.sources.iter().map(|source| sources.batches[*source].clone()));
+        let (live, refused) = decode(input, &plan.name, &plan.decode, setup.source_names(), metrics.clone());
+        letters.push(refused);
+        let sealed = sealed.remove(&id).expect("there is a stream for each table");
+        // A stream with two readers is copied: rows are made of tables only for sinks that read them.
+        let is_read = setup.plan.sinks.iter().any(|sink| sink.from == Collection::Table(number));
+        let as_row = |(record, epoch, diff)| (Row::Record(record), epoch, diff);
+        if plan.is_stream() {
+            let (appended, changed) = tail(live, sealed, journalled);
+            changes.push(changed.map(move |change| row::record(id, change)));
+            rows.push(is_read.then(|| appended.map(as_row)));
+            tables.push(None);
+            continue;
+        }
+        let table_start = TableStart { hydrate_at: start.sealed.hydrate_at, hidden_from: start.hidden_from };
+        let counters = metrics.table.clone();
+        let options = TableOptions { remember: plan.remember_ms, counters, start: table_start, journalled };
+        let (table, changed) = upsert(TableInput { live, sealed, reveals: sources.reveals.clone() }, options);
+        changes.push(changed.map(move |change| row::record(id, change)));
+        rows.push(is_read.then(|| table.inner.clone().map(as_row)));
+        tables.push(Some(table));
     }
+
+    let letter = |(row, _, _)| if let Row::DeadLetter(letter) = row { Some(letter) } else { None };
+    let refused = scope.concatenate(letters).flat_map(letter);
+    let (appended, changed) = tail::<Arc<DeadLetter>>(refused, sealed_letters, journalled);
+    let id = start.dead_letters;
+    changes.push(changed.map(move |change| row::dead_letter(id, change)));
+    // What operators refuse follows from the rows: a replay repeats it, so that sealing need not wait for operators.
+    let mut dead_letters = vec![appended.map(|(letter, epoch, diff)| (Row::DeadLetter(letter), epoch, diff))];
     let (mut moments, mut rejected) = (Vec::new(), Vec::new());
     for (number, plan) in setup.plan.fuses.iter().enumerate() {
-        let (documents, refused) = moments_of(tables[plan.table].clone(), plan);
+        let table = tables[plan.table].clone().expect("validated: fuse reads a table with keys");
+        let (documents, refused) = moments_of(table, plan, setup.quiet_through(number));
         let metrics = setup.metrics.fuses[number].1.clone();
         dead_letters.push(rejections(refused.clone(), &plan.name, metrics));
         moments.push(documents);
         rejected.push(refused);
     }
-    // A stream with two readers is copied: rows are made of tables only for sinks that read them.
-    let is_read = |at| setup.plan.sinks.iter().any(|sink| sink.from == Collection::Table(at));
-    let rows = tables.into_iter().enumerate().map(|(at, table)| {
-        is_read(at).then(|| table.inner.map(|(record, epoch, diff)| (Row::Record(record), epoch, diff)))
-    });
-    let tables = rows.collect();
-    let dead_letters = scope.concatenate(dead_letters);
-    let collections = Collections { tables, moments, rejected, dead_letters };
-
-    let mut acks: Vec<StreamVec<'_, u64, Never>> = Vec::new();
-    for (number, plan) in setup.plan.sinks.iter().enumerate() {
-        let release = plan.after.map_or(complete.clone(), |after| acks[after].clone());
-        acks.push(sink(number, &collections, release, setup, scope.index()));
-    }
-    scope.concatenate(acks).probe_with(done);
+    Collections { tables: rows, moments, rejected, dead_letters: scope.concatenate(dead_letters) }
 }
 
-/// The batches of each source; and a stream without data that has passed an epoch when all input of that epoch is complete.
-///
-/// The latter is made of the reports, which are few: made of the batches, it would copy each of them.
-fn sources<'scope>(
-    scope: Scope<'scope, u64>,
+/// Makes epochs durable. Without a journal an epoch counts as sealed when all input of it is complete.
+fn seal<'scope>(
     setup: &Setup,
-) -> (Vec<StreamVec<'scope, u64, Batch>>, StreamVec<'scope, u64, Never>) {
-    let (report_loop, reports) = scope.feedback(Default::default());
-    let feeders = setup.catalogs.len() * scope.peers();
-    let clock = EpochClock::new(setup.first_epoch, setup.epoch_length, feeders, std::time::Instant::now());
-    let openings = clock::openings(scope, reports, clock, setup.control.clone());
-    let (mut batches, mut all_reports) = (Vec::new(), Vec::new());
-    for (number, (name, catalog)) in setup.catalogs.iter().enumerate() {
-        let share = Share {
-            source: u16::try_from(number).expect("fewer than 2^16 sources"),
-            catalog: catalog.clone(),
-            index: scope.index(),
-            peers: scope.peers(),
-            bounded: setup.bounded,
-            metrics: setup.metrics.sources[number].1.clone(),
-        };
-        let (control, owner) = (setup.control.clone(), name.clone());
-        let on_error = move |source| control.fail(RunError::Source { name: owner.clone(), source });
-        let (stream, reports) = source(openings.clone(), name, share, on_error);
-        batches.push(stream);
-        all_reports.push(reports);
-    }
-    let reports = scope.concatenate(all_reports);
-    reports.clone().connect_loop(report_loop);
-    (batches, reports.flat_map(|_| None))
+    index: usize,
+    changes: StreamVec<'scope, u64, Change>,
+    sources: &Sources<'scope>,
+    acks: Vec<Nothing<'scope>>,
+) -> Committed<'scope> {
+    let Some(journal) = &setup.journal else {
+        // Made of the bindings, which are few: made of the batches, it would copy each of them.
+        let sealed = sources.bindings.clone().flat_map(|_| None);
+        let recorded = sealed.clone();
+        return Committed { sealed, recorded };
+    };
+    let facets: BTreeMap<TableId, u64> = setup.facets();
+    let on_error = Box::new(setup.on_journal_error());
+    let writer = PartWriter { journal: journal.clone(), run: setup.start.run, facets, on_error };
+    let shares = part_writer(changes, sources.bindings.clone(), writer);
+    let names = setup.plan.sinks.iter().map(|sink| sink.name.clone());
+    committer(shares, sources.reveals.clone(), names.zip(acks).collect(), setup.commit(index))
 }
 
-/// The documents of a `fuse`, and those that it rejects.
-fn moments_of<'scope>(
-    table: VecCollection<'scope, u64, Arc<Record>, isize>,
-    plan: &FusePlan,
-) -> (Rows<'scope>, Rows<'scope>) {
-    let (facet, most_bytes) = (plan.facet, plan.max_document_bytes);
-    let most_children = plan.options.max_children();
-    let at = usize::from(facet);
-    let by_asset = table.map(move |record| (record.body().facets[at].asset.clone(), record));
-    let (moments, too_many) = fuse(by_asset, plan.options.clone(), move |record: &Arc<Record>| {
-        let facets = &record.body().facets[at];
-        Facets { kind: &facets.kind, interval: facets.interval }
-    });
-    let fused = moments.inner.map(move |(moment, epoch, diff)| (Fused { moment, facet }, epoch, diff));
-    // A pure function of the document, so that its retraction takes the same way.
-    let (documents, too_large) = fused.ok_err(move |(fused, epoch, diff)| {
-        let bytes = moment_bytes(&fused);
-        if bytes <= most_bytes {
-            return Ok((Row::Moment(fused), epoch, diff));
-        }
-        let reason = format!("document of {bytes} bytes is larger than max_document_bytes {most_bytes}");
-        Err((rejected(fused.moment.key, fused.moment.interval, reason), epoch, diff))
-    });
-    let too_many = too_many.inner.map(move |(rejection, epoch, diff)| {
-        let Rejection { key, interval, children } = rejection;
-        let reason = format!("document of {children} children is larger than max_children {most_children}");
-        (rejected(key, interval, reason), epoch, diff)
-    });
-    (documents.container::<Vec<_>>(), too_large.container::<Vec<_>>().concat(too_many))
-}
-
-fn rejected(asset: Scalar, interval: Interval, reason: String) -> Row {
-    let key = Key::Composite(vec![asset, Scalar::Int(interval.start_ns())].into());
-    Row::Rejected(Arc::new(Rejected { key, reason }))
-}
-
-/// A dead letter for each document that comes to be rejected.
-fn rejections<'scope>(rejected: Rows<'scope>, node: &str, metrics: Arc<FuseMetrics>) -> Rows<'scope> {
-    let node: Arc<str> = node.into();
-    rejected.flat_map(move |(row, epoch, diff)| {
-        metrics.rejected.fetch_add(diff as u64, Relaxed);
-        let Row::Rejected(rejected) = row else { return None };
-        let mut key = Vec::new();
-        rejected.key.write_json(&mut key);
-        let letter = DeadLetter {
-            node: node.clone(),
-            origin: String::from_utf8_lossy(&key).into(),
-            offset: epoch,
-            reason: rejected.reason.clone(),
-            payload: Box::default(),
-            payload_bytes: 0,
-        };
-        (diff > 0).then(|| (Row::DeadLetter(Arc::new(letter)), epoch, 1))
-    })
-}
-
-/// A sink: its gate and its shell. Returns its acknowledgements.
+/// Writes the collection that the sink reads; its acknowledgements.
 fn sink<'scope>(
     number: usize,
     collections: &Collections<'scope>,
-    release: StreamVec<'scope, u64, Never>,
+    release: Nothing<'scope>,
+    reveals: StreamVec<'scope, u64, Reveal>,
     setup: &Setup,
     index: usize,
-) -> StreamVec<'scope, u64, Never> {
+) -> Nothing<'scope> {
     let plan = &setup.plan.sinks[number];
+    let start = setup.start.sinks[number];
     let rows = match plan.from {
         Collection::Table(at) => collections.tables[at].as_ref().expect("made for sinks that read it"),
         Collection::Moments(at) => &collections.moments[at],
         Collection::Rejected(at) => &collections.rejected[at],
         Collection::DeadLetters => &collections.dead_letters,
     };
-    let changes = gate(rows.clone(), release, &plan.name);
+    let changes = gate(rows.clone(), release, reveals.clone(), start, &plan.name, setup.waiting.clone());
     let (control, owner) = (setup.control.clone(), plan.name.clone());
     let shell = Shell {
         name: plan.name.clone(),
-        fill: setup.first_epoch,
+        start,
+        waiting: setup.waiting.clone(),
+        progress: setup.progress[number].clone(),
         metrics: setup.metrics.sinks[number].1.clone(),
         on_error: Box::new(move |source| control.fail(RunError::Sink { name: owner, source })),
     };
-    write(changes, shell, setup.writers.placement(number, index))
+    write(changes, reveals, shell, setup.writers.placement(number, index))
 }

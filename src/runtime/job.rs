@@ -2,25 +2,26 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use flowstone_journal::{Journal, JournalError};
 use timely::dataflow::ProbeHandle;
+use timely::worker::Worker;
 
-use super::clock::unix_ms;
+use super::cluster::{Cluster, PARK, agree};
 use super::control::{Control, Phase};
 use super::dataflow;
+use super::memory::Memory;
 use super::metrics::Metrics;
+use super::opening::{Opened, Site};
 use super::setup::Setup;
-use super::stores::Stores;
+use super::start::{Consent, Refused, Start};
 use crate::pipeline::compile::{Plan, SinkPlan};
 use crate::pipeline::{Pipeline, resolve};
 use crate::sink::SinkError;
+use crate::source::SourceError;
 use crate::source::memory::MemoryInput;
-use crate::source::{SourceError, catalog::Catalog, file};
-
-/// How long a worker sleeps at most, so that it sees requests to stop.
-const PARK: Duration = Duration::from_millis(50);
 
 /// When a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,8 @@ pub enum Mode {
 pub enum Outcome {
     /// Everything that was read is written.
     Complete,
-    /// It was stopped while it read what was present at its start. The sinks are as they were.
+    /// It was stopped while it read what was present at its start. Sinks of tables are as they were; with a journal the next
+    /// run goes on.
     NothingWritten,
     /// It was stopped, and some sinks did not finish in the time that `drain` gives them; the next run completes them.
     NotDrained,
@@ -73,9 +75,28 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
+    /// The journal could not be read or written. Nothing that is sealed is lost.
+    #[error("the journal of the pipeline's state")]
+    Journal(#[from] JournalError),
+    /// The pipeline or its stores are not those that the state belongs to.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The process takes more memory than it may. Nothing that is sealed is lost.
+    #[error("the process takes {used_bytes} bytes of memory, and `memory:` allows {limit_bytes}: {holders}; allow more, or run on more machines")]
+    Memory {
+        /// What it takes.
+        used_bytes: u64,
+        /// What it may.
+        limit_bytes: u64,
+        /// What holds it.
+        holders: String,
+    },
     /// A `memory` source that the program has not given records for.
     #[error("source {0:?} is a memory source: only a program that embeds flowstone can hand over its records")]
     NoMemory(String),
+    /// Processes of a cluster that share nothing to be durable in.
+    #[error("several processes need a state that all of them can reach; `state: none` has none")]
+    NoSharedState,
     /// The workers could not be started.
     #[error("could not start the workers: {0}")]
     Workers(String),
@@ -88,6 +109,8 @@ pub struct Job {
     base: PathBuf,
     workers: usize,
     mode: Mode,
+    cluster: Cluster,
+    consent: Consent,
     memory: HashMap<String, MemoryInput>,
     control: Arc<Control>,
     metrics: Arc<Metrics>,
@@ -103,14 +126,37 @@ impl Job {
             tables: plan.tables.iter().map(|table| (table.name.clone(), Arc::default())).collect(),
             fuses: plan.fuses.iter().map(|fuse| (fuse.name.clone(), Arc::default())).collect(),
             sinks: plan.sinks.iter().map(|sink| (sink.name.clone(), Arc::default())).collect(),
+            ..Metrics::default()
         });
-        let (base, memory, control) = (base.to_owned(), HashMap::new(), Arc::default());
-        Job { plan, pipeline, base, workers: 1, mode, memory, control, metrics }
+        Job {
+            plan,
+            pipeline,
+            base: base.to_owned(),
+            workers: 1,
+            mode,
+            cluster: Cluster::default(),
+            consent: Consent::default(),
+            memory: HashMap::new(),
+            control: Arc::default(),
+            metrics,
+        }
     }
 
     /// Runs on so many worker threads.
     pub fn with_workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
+        self
+    }
+
+    /// Runs as one of several processes, each with the same number of workers.
+    pub fn with_cluster(mut self, cluster: Cluster) -> Self {
+        self.cluster = cluster;
+        self
+    }
+
+    /// What the user wants to be done about what has changed since the state was written.
+    pub fn with_consent(mut self, consent: Consent) -> Self {
+        self.consent = consent;
         self
     }
 
@@ -136,78 +182,155 @@ impl Job {
         path.map_or_else(|| self.state_dir().join("dead-letters.ndjson"), |path| resolve(&self.base, path))
     }
 
+    /// The directory of what is not in the journal.
     fn state_dir(&self) -> PathBuf {
-        if self.pipeline.state == "none" { resolve(&self.base, ".") } else { resolve(&self.base, &self.pipeline.state) }
+        let is_directory = self.pipeline.state != "none" && !self.pipeline.state.contains("://");
+        resolve(&self.base, if is_directory { &self.pipeline.state } else { "." })
     }
 
     /// Runs to the end.
     ///
     /// # Errors
-    /// [`RunError`]; the sinks then hold what they held before the epoch that failed.
+    /// [`RunError`]. What is sealed is safe, and the next run goes on from there.
     pub fn run(self) -> Result<Outcome, RunError> {
-        let state = self.state_dir();
-        std::fs::create_dir_all(&state).map_err(|source| RunError::State { path: state, source })?;
-        let catalogs = self.open_sources()?;
-        let (writers, above) = Stores::open(&self.plan, &self.base, &self.dead_letters_path(), &self.metrics)?;
+        let journal = self.journal()?;
+        if journal.is_none() && self.cluster.hosts.len() > 1 {
+            return Err(RunError::NoSharedState);
+        }
+        let opened = if self.cluster.is_first() { Some(self.site().open(journal.as_ref())?) } else { None };
+        let config = self.cluster.config(self.workers);
+        let shared = Shared { opened: Mutex::new(opened), setup: OnceLock::new() };
+        let (control, workers) = (self.control.clone(), self.workers);
+        let complete = self.execute(config, journal, shared, workers)?;
+        match control.take_failure() {
+            Some(failure) => Err(failure),
+            None if complete && !control.is_unfinished() => Ok(Outcome::Complete),
+            None if control.is_unfinished() => Ok(Outcome::NothingWritten),
+            None => Ok(Outcome::NotDrained),
+        }
+    }
+
+    fn journal(&self) -> Result<Option<Journal>, RunError> {
+        let directory = self.state_dir();
+        std::fs::create_dir_all(&directory).map_err(|source| RunError::State { path: directory, source })?;
+        if self.pipeline.state == "none" {
+            return Ok(None);
+        }
+        Ok(Some(Journal::open(&journal_location(&self.pipeline, &self.base))?))
+    }
+
+    /// Starts the workers and waits for their end; says whether everything was written.
+    fn execute(self, config: timely::Config, journal: Option<Journal>, shared: Shared, workers: usize) -> Result<bool, RunError> {
         let drain = self.pipeline.drain.duration();
-        let setup = Arc::new(Setup {
-            plan: self.plan,
-            catalogs,
-            writers,
-            // Above every epoch that a store may hold, also when the system's clock went back (law L3).
-            first_epoch: unix_ms().max(above),
-            epoch_length: self.pipeline.epoch.duration(),
-            bounded: self.mode == Mode::Backfill,
-            control: self.control.clone(),
-            metrics: self.metrics,
-        });
         let (ended, ends) = std::sync::mpsc::channel();
         let ended = Mutex::new(ended);
-        let guards = timely::execute(timely::Config::process(self.workers), move |worker| {
-            let complete = work(worker, &setup, drain);
+        let job = Arc::new((self, journal, shared));
+        let guards = timely::execute(config, move |worker| {
+            let (job, journal, shared) = &*job;
+            let start = shared.opened.lock().expect("a panic would have ended the process").as_ref().map(|o| o.start.clone());
+            let start = agree(worker, start.filter(|_| worker.index() == 0), &job.control);
+            let setup = start.map(|start| shared.setup(job, journal.as_ref(), start));
+            let complete = match setup {
+                Some(Some(setup)) => work(worker, setup, drain),
+                Some(None) | None => false,
+            };
             // Nobody is left to hear it if the caller has gone.
             let _ = ended.lock().expect("a panic would have ended the process").send(complete);
             drop_dataflows(worker);
         });
         let guards = guards.map_err(RunError::Workers)?;
-        let ends: Vec<bool> = ends.iter().take(self.workers).collect();
-        let complete = ends.into_iter().all(|complete| complete);
+        let ends: Vec<bool> = ends.iter().take(workers).collect();
         // Freeing millions of rows one by one takes a while, and nobody has to wait for it.
         std::thread::spawn(move || drop(guards));
-        match self.control.take_failure() {
-            Some(failure) => Err(failure),
-            None if complete => Ok(Outcome::Complete),
-            None if self.control.is_abandoned() => Ok(Outcome::NothingWritten),
-            None => Ok(Outcome::NotDrained),
+        Ok(ends.into_iter().all(|complete| complete))
+    }
+}
+
+/// Where the journal of a pipeline is; `state:` must not be `none`.
+pub fn journal_location(pipeline: &Pipeline, base: &Path) -> String {
+    if pipeline.state.contains("://") {
+        return format!("{}/journal", pipeline.state.trim_end_matches('/'));
+    }
+    resolve(base, &pipeline.state).join("journal").to_string_lossy().into_owned()
+}
+
+/// What the workers of a process make once for all of them.
+struct Shared {
+    /// In the first process: what was opened before the workers started.
+    opened: Mutex<Option<Opened>>,
+    setup: OnceLock<Option<Setup>>,
+}
+
+impl Shared {
+    /// The setup; none if it failed, which the control knows then.
+    fn setup(&self, job: &Job, journal: Option<&Journal>, start: Start) -> Option<&Setup> {
+        let make = || {
+            let opened = self.opened.lock().expect("a panic would have ended the process").take();
+            let opened = match opened {
+                Some(opened) => Ok(opened),
+                None => job.site().follow(start),
+            };
+            match opened {
+                Ok(opened) => Some(job.setup(journal.cloned(), opened)),
+                Err(error) => {
+                    job.control.fail(error);
+                    None
+                }
+            }
+        };
+        self.setup.get_or_init(make).as_ref()
+    }
+}
+
+impl Job {
+    fn site(&self) -> Site<'_> {
+        Site {
+            pipeline: &self.pipeline,
+            plan: &self.plan,
+            base: self.base.clone(),
+            dead_letters: self.dead_letters_path(),
+            memory: &self.memory,
+            consent: &self.consent,
+            mode: self.mode,
+            metrics: &self.metrics,
         }
     }
 
-    fn open_sources(&self) -> Result<Vec<(String, Catalog)>, RunError> {
-        let mut catalogs = Vec::new();
-        for (name, spec) in &self.pipeline.sources {
-            let failed = |source| RunError::Source { name: name.clone(), source };
-            let source = if let Some(spec_file) = &spec.file {
-                let most_bytes = spec.max_record_bytes.0;
-                let source = file::open(&spec_file.paths, &self.base, spec_file.follow, most_bytes);
-                Box::new(source.map_err(failed)?)
-            } else {
-                self.memory.get(name).ok_or_else(|| RunError::NoMemory(name.clone()))?.source()
-            };
-            catalogs.push((name.clone(), Catalog::open(source).map_err(failed)?));
+    fn setup(&self, journal: Option<Journal>, opened: Opened) -> Setup {
+        let Opened { start, catalogs, writers, keeper } = opened;
+        let memory = Memory::new(self.pipeline.memory.map(|size| size.0));
+        let waiting = memory.gauge();
+        memory.watch(self.control.clone(), self.metrics.clone(), waiting.clone());
+        if !start.hidden {
+            self.control.set_filling(start.first_epoch - 1);
         }
-        Ok(catalogs)
+        Setup {
+            limits: memory.limits(catalogs.len() * self.workers),
+            progress: self.plan.sinks.iter().map(|_| Arc::default()).collect(),
+            plan: self.plan.clone(),
+            start,
+            catalogs,
+            writers,
+            journal,
+            keeper: Mutex::new(keeper),
+            epoch_length: self.pipeline.epoch.duration(),
+            bounded: self.mode == Mode::Backfill,
+            waiting,
+            control: self.control.clone(),
+            metrics: self.metrics.clone(),
+        }
     }
 }
 
 /// One worker's part of the run; says whether everything was written.
-fn work(worker: &mut timely::worker::Worker, setup: &Setup, drain: Duration) -> bool {
+fn work(worker: &mut Worker, setup: &Setup, drain: Duration) -> bool {
     let done = ProbeHandle::new();
     worker.dataflow::<u64, _, _>(|scope| dataflow::build(scope, setup, &done));
     let control = &setup.control;
     let late = || control.stopped_at().is_some_and(|at: Instant| at.elapsed() > drain);
     while !done.done() && !control.must_end() && !late() {
         worker.step_or_park(Some(PARK));
-        if control.phase() == Phase::Filling && !done.less_equal(&setup.first_epoch) {
+        if control.phase() == Phase::Filling && control.shown_at().is_some_and(|epoch| !done.less_equal(&epoch)) {
             control.set_following();
         }
     }
@@ -215,7 +338,7 @@ fn work(worker: &mut timely::worker::Worker, setup: &Setup, drain: Duration) -> 
 }
 
 /// Ends what is left of the dataflow: nobody waits for it.
-fn drop_dataflows(worker: &mut timely::worker::Worker) {
+fn drop_dataflows(worker: &mut Worker) {
     for dataflow in worker.installed_dataflows() {
         worker.drop_dataflow(dataflow);
     }

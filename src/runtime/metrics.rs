@@ -17,6 +17,8 @@ pub struct Metrics {
     pub fuses: Vec<(String, Arc<FuseMetrics>)>,
     /// By sink.
     pub sinks: Vec<(String, Arc<SinkMetrics>)>,
+    /// What the process has in memory, in bytes, as of the last look.
+    pub resident_bytes: AtomicU64,
 }
 
 /// Counters of a `fuse`.

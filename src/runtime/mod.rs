@@ -3,27 +3,47 @@
 //! | file | what it owns |
 //! |---|---|
 //! | [`job`](Job) | from a pipeline to a finished run |
-//! | `dataflow` | which operator feeds which |
-//! | [`clock`] | when epochs open and close |
+//! | `opening`, [`start`](Consent) | what is opened first; how a run starts from what the journal remembers |
+//! | `nodes` | what has changed in the pipeline since |
+//! | [`cluster`](Cluster) | several processes |
+//! | `dataflow`, `fusion` | which operator feeds which |
+//! | [`clock`] | when epochs open and close, and which are hidden |
 //! | [`control`](Control) | stop, failure, phase: what all threads share |
-//! | [`metrics`] | what is counted |
+//! | [`metrics`], `memory` | what is counted; what the process may take |
 //! | `setup`, `stores` | what all workers share; the stores that sinks write to |
 
 pub mod clock;
+mod cluster;
 mod control;
 mod dataflow;
+mod fusion;
 mod job;
+mod memory;
 pub mod metrics;
+mod nodes;
+mod opening;
 mod setup;
+mod start;
 mod stores;
 
+pub use cluster::Cluster;
 pub use control::{Control, Phase};
-pub use job::{Job, Mode, Outcome, RunError};
+pub use job::{Job, Mode, Outcome, RunError, journal_location};
+pub use nodes::ChangedNode;
+pub use start::{Consent, Refused};
 
 /// Ends the process when any thread panics: a timely worker that panics would leave the others waiting for ever (law L11).
+///
+/// A peer process that is gone shows as a panic too. That is no bug of this process: it ends with code 1 and says so.
 pub fn abort_on_panic() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
+        if info.payload_as_str().is_some_and(|text| text.starts_with("timely communication error")) {
+            eprintln!(
+                "error: another process of the run is gone, so this one ends too; nothing that is sealed is lost: start all of them again"
+            );
+            std::process::exit(1);
+        }
         hook(info);
         std::process::abort();
     }));

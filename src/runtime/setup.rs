@@ -1,22 +1,118 @@
-//! What all workers of a run share.
+//! What all workers of a process share.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use flowstone_journal::{Journal, JournalError, Keeper};
+
+use super::RunError;
 use super::control::Control;
 use super::metrics::Metrics;
+use super::start::Start;
 use super::stores::Stores;
-use crate::pipeline::compile::Plan;
+use crate::pipeline::compile::{Collection, Plan};
+use crate::record::codec;
+use crate::sink;
+use crate::sink::gauge::Gauge;
+use crate::sink::shell::SinkProgress;
+use crate::source::Limits;
 use crate::source::catalog::Catalog;
+use crate::spine::committer::Commit;
+use crate::spine::row::TableId;
+use crate::spine::sealed::Reader;
 
-/// What all workers need to build the dataflow.
+/// What the workers of a process need to build the dataflow.
 pub(super) struct Setup {
     pub plan: Plan,
+    pub start: Start,
+    /// By name, in the order of the plan.
     pub catalogs: Vec<(String, Catalog)>,
     pub writers: Stores,
-    pub first_epoch: u64,
+    /// How far the sinks' stores are, in the order of the plan.
+    pub progress: Vec<Arc<SinkProgress>>,
+    /// None with `state: none`.
+    pub journal: Option<Journal>,
+    /// The appending end of the manifest, until worker 0 takes it.
+    pub keeper: Mutex<Option<Keeper>>,
     pub epoch_length: Duration,
     pub bounded: bool,
+    pub limits: Limits,
+    pub waiting: Arc<Gauge>,
     pub control: Arc<Control>,
     pub metrics: Arc<Metrics>,
+}
+
+impl Setup {
+    /// The partitions of all sources that no earlier call has given; earlier runs' are not among them.
+    pub fn found_partitions(&self) -> impl FnMut() -> Vec<(u16, u32, String)> + Send + 'static {
+        let mut next: Vec<(u16, Catalog, u32)> = Vec::new();
+        for (start, (_, catalog)) in self.start.sources.iter().zip(&self.catalogs) {
+            next.push((start.id, catalog.clone(), catalog.known()));
+        }
+        move || {
+            let mut found = Vec::new();
+            for (source, catalog, next) in &mut next {
+                for (number, name) in catalog.names_from(*next) {
+                    *next = number + 1;
+                    found.push((*source, number, name));
+                }
+            }
+            found
+        }
+    }
+
+    /// The names of all sources, by their numbers in the journal; those that are gone have none.
+    pub fn source_names(&self) -> Vec<Arc<str>> {
+        let last = self.start.sources.iter().map(|s| usize::from(s.id) + 1).max().unwrap_or(0);
+        let mut names: Vec<Arc<str>> = vec![Arc::from(""); last];
+        for (start, (name, _)) in self.start.sources.iter().zip(&self.catalogs) {
+            names[usize::from(start.id)] = name.as_str().into();
+        }
+        names
+    }
+
+    /// How the journalled rows of each table are read.
+    pub fn readers(&self) -> BTreeMap<TableId, Reader> {
+        let tables = self.start.tables.iter().zip(&self.plan.tables);
+        let reader = |(id, table): (&TableId, &crate::pipeline::compile::TablePlan)| {
+            (*id, Reader::Records { spec: table.decode.clone(), stream: table.is_stream() })
+        };
+        tables.map(reader).chain([(self.start.dead_letters, Reader::DeadLetters)]).collect()
+    }
+
+    /// The fingerprints of what is decoded of each table's records besides the records themselves.
+    pub fn facets(&self) -> BTreeMap<TableId, u64> {
+        let tables = self.start.tables.iter().zip(&self.plan.tables);
+        tables.map(|(id, table)| (*id, codec::fingerprint(&table.decode))).collect()
+    }
+
+    /// The epoch up to which everybody who reads a `fuse` knows what it gives, if nobody is to be filled.
+    pub fn quiet_through(&self, fuse: usize) -> Option<u64> {
+        let reads = |from: Collection| from == Collection::Moments(fuse) || from == Collection::Rejected(fuse);
+        let sinks = self.plan.sinks.iter().zip(&self.start.sinks);
+        let all = sinks.filter(|(sink, _)| reads(sink.from)).all(|(_, start)| matches!(start, sink::Start::Resume { .. }));
+        all.then_some(self.start.sealed.hydrate_at)
+    }
+
+    /// Worker 0's end of the manifest.
+    pub fn commit(&self, worker: usize) -> Option<Commit> {
+        if worker > 0 {
+            return None;
+        }
+        let keeper = self.keeper.lock().expect("a panic would have ended the process").take()?;
+        let names = self.plan.sinks.iter().map(|sink| sink.name.clone());
+        Some(Commit {
+            keeper,
+            found: Box::new(self.found_partitions()),
+            on_error: Box::new(self.on_journal_error()),
+            progress: names.zip(self.progress.iter().cloned()).collect(),
+        })
+    }
+
+    /// Ends the run if the journal fails.
+    pub fn on_journal_error(&self) -> impl FnOnce(JournalError) + Send + use<> {
+        let control = self.control.clone();
+        move |error| control.fail(RunError::Journal(error))
+    }
 }

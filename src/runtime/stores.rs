@@ -9,11 +9,20 @@ use crate::pipeline::compile::{Plan, SinkPlan};
 use crate::pipeline::resolve;
 use crate::sink::discard::Discard;
 use crate::sink::shell::Placement;
-use crate::sink::{Opened, SinkError, Writer};
+use crate::sink::{Opened, SinkError, StoreState, Writer};
 
 /// The writers of all sinks; worker 0 takes those of which there is only one.
 pub(super) struct Stores {
     writers: Vec<Mutex<Store>>,
+}
+
+/// What opening them has shown.
+pub(super) struct OpenStores {
+    pub writers: Stores,
+    /// What each says of itself, in the order of the plan.
+    pub states: Vec<Option<StoreState>>,
+    /// An epoch above all that any of them holds.
+    pub above: u64,
 }
 
 enum Store {
@@ -22,27 +31,41 @@ enum Store {
 }
 
 impl Stores {
-    /// Opens the store of each sink. Also returns an epoch above all that any of them holds.
+    /// Opens the store of each sink. `mark` gives what is recorded of a sink's store.
     pub(super) fn open(
         plan: &Plan,
         base: &Path,
         dead_letters: &Path,
         metrics: &Metrics,
-    ) -> Result<(Self, u64), RunError> {
-        let mut writers = Vec::new();
+        mark: impl Fn(&str) -> Option<String>,
+    ) -> Result<OpenStores, RunError> {
+        let (mut writers, mut states) = (Vec::new(), Vec::new());
         let mut above = 0;
         for (number, sink) in plan.sinks.iter().enumerate() {
             if let Some(discard) = &sink.spec.discard {
                 let metrics = metrics.sinks[number].1.clone();
                 writers.push(Mutex::new(Store::Discard { render: discard.render, metrics }));
+                states.push(None);
                 continue;
             }
             let failed = |source| RunError::Sink { name: sink.name.clone(), source };
-            let opened = open(sink, base, dead_letters).map_err(failed)?;
+            let opened = open(sink, base, dead_letters, mark(&sink.name).as_deref()).map_err(failed)?;
             above = above.max(opened.above);
+            states.push(opened.store);
             writers.push(Mutex::new(Store::Single(Some(opened.writer))));
         }
-        Ok((Stores { writers }, above))
+        Ok(OpenStores { writers: Stores { writers }, states, above })
+    }
+
+    /// The stores of a process without worker 0: only those that every worker writes to.
+    pub(super) fn elsewhere(plan: &Plan, metrics: &Metrics) -> Self {
+        let store = |(number, sink): (usize, &SinkPlan)| {
+            Mutex::new(match &sink.spec.discard {
+                Some(discard) => Store::Discard { render: discard.render, metrics: metrics.sinks[number].1.clone() },
+                None => Store::Single(None),
+            })
+        };
+        Stores { writers: plan.sinks.iter().enumerate().map(store).collect() }
     }
 
     /// The writer of a sink for one worker.
@@ -56,7 +79,7 @@ impl Stores {
     }
 }
 
-fn open(sink: &SinkPlan, base: &Path, dead_letters: &Path) -> Result<Opened, SinkError> {
+fn open(sink: &SinkPlan, base: &Path, dead_letters: &Path, mark: Option<&str>) -> Result<Opened, SinkError> {
     let at = |path: &str| resolve(base, path);
     let spec = &sink.spec;
     #[cfg(feature = "sqlite")]
@@ -71,7 +94,7 @@ fn open(sink: &SinkPlan, base: &Path, dead_letters: &Path) -> Result<Opened, Sin
         return crate::sink::file::open(&sink.name, &at(&file.path));
     }
     if sink.is_dead_letters() {
-        return crate::sink::file::open_documents(dead_letters);
+        return crate::sink::file::open_documents(dead_letters, mark);
     }
     let kind = if spec.sqlite.is_some() { "sqlite" } else { "tantivy" };
     Err(SinkError::Mismatch {

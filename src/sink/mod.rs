@@ -5,8 +5,16 @@
 //!                 ▲ releases whole     │ on worker 0
 //!                 │ epochs, in order,  └─ acks: an empty stream; its frontier is the sink's upper
 //!                 │ one change a key
-//!         "all input complete", or the upper of another sink (`after:`)
+//!         what is sealed, or the upper of another sink (`after:`)
 //! ```
+//!
+//! | what | when |
+//! |---|---|
+//! | resume | the store goes on where it was: epochs that it has are dropped, the others come as they are |
+//! | fill and sweep | the store gets the whole content at one epoch; then everything older in it is deleted |
+//! | stream | rows are only ever added; a store that has no versions gets its position back, see [`Writer::mark`] |
+//!
+//! What waits at gates and in shells is counted by one [`gauge::Gauge`], at which sources pause.
 //!
 //! A store implements [`Writer`] and nothing else: order, consolidation and threads are dealt with here.
 
@@ -18,6 +26,8 @@ use crate::record::Row;
 pub mod discard;
 pub mod file;
 pub mod gate;
+pub mod gauge;
+mod identity;
 pub mod metrics;
 pub mod shell;
 #[cfg(feature = "sqlite")]
@@ -29,6 +39,32 @@ mod testing;
 
 /// Streams of this type carry no data; only their frontiers count.
 pub type Never = std::convert::Infallible;
+
+/// Where a sink begins in a run. The same on all workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Start {
+    /// The store has all epochs before `from`; it gets those from there on, each by itself. Not below the store's own upper.
+    Resume {
+        /// The first epoch to write.
+        from: u64,
+    },
+    /// The store gets the whole content as of `at`, at `at`, and a sweep; then later epochs. Not below the store's own upper.
+    Fill {
+        /// The epoch of the fill.
+        at: u64,
+    },
+    /// The same, with the time of the [`Reveal`] as the epoch of the fill. Nothing is written before.
+    FillAtReveal,
+    /// The collection is append-only, and the store has all of it before `from`. Never filled, never swept.
+    Stream {
+        /// The first epoch to write.
+        from: u64,
+    },
+}
+
+/// Says that catching up has ended: sinks that wait for it are filled as of the time of this message. At most once a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Reveal;
 
 /// What became of one key in one epoch. Each key appears at most once in an epoch.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -79,6 +115,12 @@ pub trait Writer: Send {
     /// All epochs below this one are durable in the store.
     fn durable_upper(&self) -> u64;
 
+    /// Where the store is at [`Writer::durable_upper`], if it can not tell by itself: to be remembered with that upper, and
+    /// given back when the store is opened again. `None` for stores that know their upper.
+    fn mark(&self) -> Option<String> {
+        None
+    }
+
     /// Called when there is nothing else to do: commits what waits, if it is time, and says when to call again.
     ///
     /// # Errors
@@ -119,6 +161,12 @@ pub enum SinkError {
         /// Expected and found.
         difference: String,
     },
+    /// A later run has taken the store over; this one must not write to it any more, and stops. A retry does not help.
+    #[error("another run has taken over {object}: stop one of the two; what this run has not written, the other one writes")]
+    Fenced {
+        /// The store: its kind and its name.
+        object: String,
+    },
 }
 
 impl SinkError {
@@ -138,4 +186,15 @@ pub struct Opened {
     pub writer: Box<dyn Writer>,
     /// An epoch above every one that the store holds; 0 for an empty store.
     pub above: u64,
+    /// What the store says of itself; `None` if it remembers nothing.
+    pub store: Option<StoreState>,
+}
+
+/// What a store says of itself (law L13).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreState {
+    /// Its identity, given at random when it was made: another one means another store, or one that was made anew.
+    pub id: String,
+    /// All epochs below are in it; 0 if no fill was ever completed. It may be above what is remembered of it.
+    pub upper: u64,
 }

@@ -11,7 +11,6 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::operate::FrontierInterest;
 
 use super::RawRecord;
-use super::catalog::Catalog;
 use super::feeder::Batch;
 use super::metrics::TableMetrics;
 use crate::record::{DeadLetter, DecodeSpec, Decoder, Key, Position, Record, Row, RowDiff, Scalar};
@@ -22,11 +21,12 @@ const KEPT_BYTES: usize = 64 << 10;
 /// Decodes the batches of all sources that feed a table.
 ///
 /// Batches are spread over the workers, whoever read them: that moves a pointer, and one large file keeps all busy.
+/// `sources` are the names of all sources of the pipeline, by number.
 pub fn decode<'scope>(
     batches: StreamVec<'scope, u64, Batch>,
     table: &str,
     spec: &DecodeSpec,
-    sources: Vec<(String, Catalog)>,
+    sources: Vec<Arc<str>>,
     metrics: Arc<TableMetrics>,
 ) -> (StreamVec<'scope, u64, Arc<Record>>, StreamVec<'scope, u64, RowDiff>) {
     let mut builder = OperatorBuilder::new(format!("Decode {table}"), batches.scope());
@@ -76,15 +76,15 @@ pub fn decode<'scope>(
 struct Shell {
     decoder: Decoder,
     /// All sources of the pipeline, by number.
-    sources: Vec<(String, Catalog)>,
+    sources: Vec<Arc<str>>,
 }
 
 impl Shell {
     fn decode(&mut self, batch: &Batch, raw: &RawRecord) -> Result<Record, DeadLetter> {
         let position = Position { source: batch.source, partition: batch.partition, offset: raw.offset };
-        let (source, catalog) = &self.sources[usize::from(batch.source)];
+        let source = &self.sources[usize::from(batch.source)];
         let origin = || {
-            let (source, partition) = (Scalar::from(source.as_str()), Scalar::Str(catalog.name(batch.partition)));
+            let (source, partition) = (Scalar::Str(source.clone()), Scalar::Str(batch.name.clone()));
             Key::Composite(vec![source, partition, Scalar::UInt(raw.offset)].into())
         };
         let payload = batch.raw.payload(raw);
@@ -96,8 +96,8 @@ impl Shell {
         result.map_err(|reason| {
             let payload = payload.unwrap_or_default();
             DeadLetter {
-                node: source.as_str().into(),
-                origin: catalog.name(batch.partition),
+                node: source.clone(),
+                origin: batch.name.clone(),
                 offset: raw.offset,
                 reason,
                 payload: payload[..payload.len().min(KEPT_BYTES)].into(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -11,14 +11,12 @@ use timely::scheduling::SyncActivator;
 
 use super::catalog::Catalog;
 use super::metrics::SourceMetrics;
-use super::{PartitionReader, Progress, RawBatch, SourceError};
+use super::{Bookmark, PartitionReader, Progress, RawBatch, SourceError};
 
 /// Bytes asked for at a time: large enough that costs a batch do not show, small enough to spread over workers.
 const BATCH_BYTES: usize = 256 << 10;
 /// Batches that may wait for the worker.
 const BATCHES: usize = 16;
-/// How long a thread with nothing to read waits before it looks again.
-const POLL_DELAY: Duration = Duration::from_millis(5);
 /// How often new partitions are looked for.
 const DISCOVERY_DELAY: Duration = Duration::from_secs(1);
 
@@ -29,13 +27,15 @@ pub struct Batch {
     pub source: u16,
     /// The partition of that source.
     pub partition: u32,
+    /// The partition's name.
+    pub name: Arc<str>,
     /// The records.
     pub raw: RawBatch,
 }
 
 /// What a feeder says.
 pub enum Fed {
-    /// Records.
+    /// Records, or a partition that has moved without any: there are none in the batch then.
     Batch(Batch),
     /// Everything that was present at the start has been handed over, and more may follow.
     CaughtUp,
@@ -57,33 +57,56 @@ pub struct Share {
     pub peers: usize,
     /// Whether to end where the present input ends.
     pub bounded: bool,
+    /// Whether it looks for new partitions: one worker of a cluster does, in the process whose catalogue is no replica.
+    pub leader: bool,
+    /// Whether this process was asked to stop.
+    pub stop: Arc<dyn Fn() -> bool + Send + Sync>,
     /// What is counted.
     pub metrics: Arc<SourceMetrics>,
 }
 
-/// Starts the thread. It ends with the source, or when the receiver is dropped.
-pub fn start(share: Share, activator: SyncActivator) -> Receiver<Fed> {
-    let (sender, receiver) = sync_channel(BATCHES);
-    let feeder = Feeder { share, sender, activator, opened: 0, open: BTreeMap::new(), caught_up: false };
+/// A worker's end of its feeder. The feeder ends when it is dropped.
+pub(super) struct Feed {
+    partitions: Sender<Vec<u32>>,
+    pub(super) fed: Receiver<Fed>,
+}
+
+impl Feed {
+    /// Opens these partitions, new ones of our share. The feeder begins with the first call, which names the new ones that
+    /// were present at the start; those that earlier runs knew it opens by itself.
+    pub(super) fn open(&self, partitions: Vec<u32>) {
+        // An error means that the feeder has ended; what it says about that waits in the channel.
+        let _ = self.partitions.send(partitions);
+    }
+}
+
+/// Starts the thread. It ends with the source, or when the worker's end is dropped.
+pub(super) fn start(share: Share, activator: SyncActivator) -> Feed {
+    let (sender, fed) = sync_channel(BATCHES);
+    let (partitions, found) = channel();
+    let feeder = Feeder { share, sender, activator, found, open: BTreeMap::new(), caught_up: false };
     std::thread::Builder::new()
         .name("source".to_owned())
         .spawn(move || feeder.run())
         .expect("the system can start a thread");
-    receiver
+    Feed { partitions, fed }
 }
 
 struct Feeder {
     share: Share,
     sender: SyncSender<Fed>,
     activator: SyncActivator,
-    /// Partitions below this number have been opened, if they are ours.
-    opened: usize,
+    /// New partitions of our share.
+    found: Receiver<Vec<u32>>,
     open: BTreeMap<u32, Reading>,
     caught_up: bool,
 }
 
 struct Reading {
+    name: Arc<str>,
     reader: Box<dyn PartitionReader>,
+    /// Where the worker knows the partition to be.
+    at: Bookmark,
     caught_up: bool,
     read_bytes: u64,
 }
@@ -112,9 +135,15 @@ impl Feeder {
     }
 
     fn read(&mut self) -> Result<(), Stop> {
+        let Share { index, peers, .. } = self.share;
+        let known = (0..self.share.catalog.known()).filter(|n| *n as usize % peers == index).collect();
+        let first = self.found.recv().map_err(|_| Stop::Gone)?;
+        self.open(known)?;
+        self.open(first)?;
         let mut looked = Instant::now();
-        self.open_new()?;
+        let mut pace = Pace::default();
         loop {
+            let round = Instant::now();
             let mut idle = true;
             let partitions: Vec<u32> = self.open.keys().copied().collect();
             for partition in partitions {
@@ -127,33 +156,33 @@ impl Feeder {
                 self.caught_up = true;
                 self.send(Fed::CaughtUp)?;
             }
-            if idle {
-                std::thread::sleep(POLL_DELAY);
-            }
-            if !self.share.bounded && looked.elapsed() >= DISCOVERY_DELAY {
+            if self.share.leader && !self.share.bounded && looked.elapsed() >= DISCOVERY_DELAY {
                 looked = Instant::now();
                 if self.share.catalog.is_unbounded() {
+                    // Opened when the clock has announced them to all workers.
                     self.share.catalog.discover()?;
-                    self.open_new()?;
                 }
+            }
+            let wait = pace.wait(idle, round.elapsed());
+            match self.found.recv_timeout(wait) {
+                Ok(found) => self.open(found)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Stop::Gone),
             }
         }
     }
 
-    /// Opens the partitions of our share that were found since the last call.
-    fn open_new(&mut self) -> Result<(), SourceError> {
-        let found = self.share.catalog.len();
-        for partition in self.opened..found {
-            if partition % self.share.peers != self.share.index {
-                continue;
-            }
-            let partition = u32::try_from(partition).expect("fewer than 2^32 partitions");
-            let reader = self.share.catalog.open_partition(partition)?;
-            self.share.metrics.total_bytes.fetch_add(reader.total_bytes().unwrap_or(0), Relaxed);
-            self.share.metrics.partitions.fetch_add(1, Relaxed);
-            self.open.insert(partition, Reading { reader, caught_up: false, read_bytes: 0 });
+    fn open(&mut self, partitions: Vec<u32>) -> Result<(), SourceError> {
+        let metrics = &self.share.metrics;
+        for partition in partitions {
+            let (reader, at) = self.share.catalog.open_partition(partition)?;
+            let read_bytes = reader.read_bytes();
+            let to_read_bytes = reader.total_bytes().unwrap_or(0).saturating_sub(read_bytes);
+            metrics.total_bytes.fetch_add(to_read_bytes, Relaxed);
+            metrics.partitions.fetch_add(1, Relaxed);
+            let name = self.share.catalog.name(partition);
+            self.open.insert(partition, Reading { name, reader, at, caught_up: false, read_bytes });
         }
-        self.opened = found;
         Ok(())
     }
 
@@ -166,12 +195,17 @@ impl Feeder {
         self.share.metrics.read_bytes.fetch_add(read_bytes.saturating_sub(reading.read_bytes), Relaxed);
         reading.read_bytes = read_bytes;
         reading.caught_up |= progress != Progress::More;
+        let found = !raw.records.is_empty();
+        let moved = raw.next_offset != reading.at.offset || raw.mark != reading.at.mark;
+        if moved {
+            reading.at = Bookmark { offset: raw.next_offset, mark: raw.mark.clone() };
+        }
+        let name = reading.name.clone();
         if progress == Progress::End || (self.share.bounded && reading.caught_up) {
             self.open.remove(&partition);
         }
-        let found = !raw.records.is_empty();
-        if found {
-            self.send(Fed::Batch(Batch { source: self.share.source, partition, raw }))?;
+        if found || moved {
+            self.send(Fed::Batch(Batch { source: self.share.source, partition, name, raw }))?;
         }
         Ok(found || progress == Progress::More)
     }
@@ -182,5 +216,34 @@ impl Feeder {
         // An error means that the worker is gone, which the next send notices.
         let _ = self.activator.activate();
         Ok(())
+    }
+}
+
+/// How long a feeder waits between two looks at its partitions.
+///
+/// Not at all while there is something to read. When all is quiet, longer and longer, up to a time that does not show in
+/// the latency of a growing file; and so long that looking takes no more than a hundredth of it, however many partitions
+/// there are.
+#[derive(Debug, Default)]
+struct Pace {
+    quiet_rounds: u32,
+    /// What a round without anything to read takes; the least of late, because others may have had the processor.
+    round: Duration,
+}
+
+impl Pace {
+    const SHORTEST: Duration = Duration::from_millis(2);
+    const LONGEST: Duration = Duration::from_millis(20);
+    const ROUNDS_BETWEEN: u32 = 100;
+
+    fn wait(&mut self, idle: bool, round: Duration) -> Duration {
+        if !idle {
+            self.quiet_rounds = 0;
+            return Duration::ZERO;
+        }
+        self.round = if self.round.is_zero() { round } else { round.min(self.round * 2) };
+        self.quiet_rounds = (self.quiet_rounds + 1).min(8);
+        let backed_off = (Self::SHORTEST * (1 << (self.quiet_rounds - 1))).min(Self::LONGEST);
+        backed_off.max(self.round * Self::ROUNDS_BETWEEN)
     }
 }

@@ -1,8 +1,11 @@
 //! Records handed over by the embedding program: for tests, examples and libraries.
+//!
+//! The offset of a record is its place in the partition: a program that goes on from a state hands over the same records
+//! again, and those below the bookmark are passed over.
 
 use std::sync::{Arc, Mutex};
 
-use super::{PartitionReader, Progress, RawBatch, RawRecord, Source, SourceError};
+use super::{Bookmark, Known, PartitionReader, Progress, RawBatch, RawRecord, Source, SourceError};
 
 /// The writing end of a memory source. Clones write to the same source.
 #[derive(Clone, Debug)]
@@ -39,7 +42,7 @@ impl MemoryInput {
 
     /// The reading end.
     pub fn source(&self) -> Box<dyn Source> {
-        Box::new(MemorySource { input: self.clone(), reported: false })
+        Box::new(MemorySource { input: self.clone(), reported: 0 })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
@@ -49,24 +52,61 @@ impl MemoryInput {
 
 struct MemorySource {
     input: MemoryInput,
-    reported: bool,
+    /// Partitions below this number were reported, or were known.
+    reported: usize,
 }
 
 impl Source for MemorySource {
+    fn restore(&mut self, known: &[Known], skip_lost: bool) -> Result<(), SourceError> {
+        let present = self.input.lock().partitions.len();
+        for Known { name, bookmark } in known {
+            match name.parse::<usize>() {
+                Ok(partition) if partition < present => self.reported = self.reported.max(partition + 1),
+                _ if skip_lost => {}
+                _ => {
+                    let reason = format!("the program has {present} partitions");
+                    return Err(SourceError::Lost { partition: name.clone(), offset: bookmark.offset, reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn discover(&mut self) -> Result<Vec<String>, SourceError> {
-        let partitions = if self.reported { 0 } else { self.input.lock().partitions.len() };
-        self.reported = true;
-        Ok((0..partitions).map(|n| n.to_string()).collect())
+        let present = self.input.lock().partitions.len();
+        let new = std::mem::replace(&mut self.reported, present)..present;
+        Ok(new.map(|partition| partition.to_string()).collect())
+    }
+
+    fn adopt(&mut self, partition: &str) -> Result<(), SourceError> {
+        let present = self.input.lock().partitions.len();
+        match partition.parse::<usize>() {
+            Ok(number) if number < present => {
+                self.reported = self.reported.max(number + 1);
+                Ok(())
+            }
+            _ => {
+                let reason = format!("this program has {present} partitions");
+                Err(SourceError::Adopted { partition: partition.to_owned(), reason })
+            }
+        }
     }
 
     fn is_unbounded(&self) -> bool {
         !self.input.lock().closed
     }
 
-    fn open(&self, partition: &str, offset: u64) -> Result<Box<dyn PartitionReader>, SourceError> {
-        let partition: usize = partition.parse().expect("a name that discovery gave out");
-        let present = self.input.lock().partitions[partition].len() as u64;
-        Ok(Box::new(MemoryReader { input: self.input.clone(), partition, next: offset, present, read_bytes: 0 }))
+    fn open(&self, partition: &str, from: &Bookmark) -> Result<Box<dyn PartitionReader>, SourceError> {
+        let shared = self.input.lock();
+        let number = partition.parse().unwrap_or(usize::MAX);
+        // Without its records, a partition that was skipped as lost.
+        let present = shared.partitions.get(number).map_or(0, Vec::len) as u64;
+        if shared.closed && present < from.offset && number < shared.partitions.len() {
+            let reason = format!("it has only {present} records");
+            return Err(SourceError::Changed { path: partition.into(), offset: from.offset, reason });
+        }
+        let input = self.input.clone();
+        Ok(Box::new(MemoryReader { input, partition: number, next: from.offset, present, read_bytes: 0 }))
     }
 }
 
@@ -82,8 +122,9 @@ struct MemoryReader {
 impl PartitionReader for MemoryReader {
     fn poll(&mut self, batch: &mut RawBatch, max_bytes: usize) -> Result<Progress, SourceError> {
         let shared = self.input.lock();
-        let records = &shared.partitions[self.partition];
-        for payload in &records[self.next as usize..] {
+        batch.next_offset = self.next;
+        let Some(records) = shared.partitions.get(self.partition) else { return Ok(Progress::End) };
+        for payload in records.iter().skip(self.next as usize) {
             if !batch.buffer.is_empty() && batch.buffer.len() + payload.len() > max_bytes {
                 break;
             }
@@ -95,7 +136,7 @@ impl PartitionReader for MemoryReader {
             self.read_bytes += payload.len() as u64;
         }
         batch.next_offset = self.next;
-        Ok(match self.next as usize == records.len() {
+        Ok(match self.next >= records.len() as u64 {
             true if shared.closed => Progress::End,
             _ if self.next >= self.present => Progress::CaughtUp,
             _ => Progress::More,

@@ -14,6 +14,8 @@ pub struct SourceMetrics {
     pub read_bytes: AtomicU64,
     /// Partitions found.
     pub partitions: AtomicU64,
+    /// How long its workers waited because too much was in flight, in nanoseconds, added up.
+    pub paused_ns: AtomicU64,
 }
 
 /// Counters of a table. `lines = rows + deletions + dead letters`.

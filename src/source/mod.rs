@@ -6,36 +6,76 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
+mod alarm;
 pub mod catalog;
 pub mod decode;
 pub mod feeder;
 pub mod file;
+mod in_flight;
+mod intake;
 pub mod memory;
 pub mod metrics;
 pub mod operator;
 
+pub use in_flight::Limits;
+
 /// Finds the partitions of a source and opens them. One per source and process; used by its discovery thread.
+///
+/// First [`Source::restore`], once; then any of the others. One process of a cluster discovers, and tells the others, which
+/// [`Source::adopt`] what it found.
 pub trait Source: Send {
-    /// The names of partitions that were not reported before, in order. The first call reports everything present.
+    /// Takes over the partitions that earlier runs knew. They can be opened by their names, and discovery does not report
+    /// them again. With `skip_lost` those that are gone and were not read to their end count as ended.
+    ///
+    /// # Errors
+    /// If the source can not be looked at, or if a partition is gone that was not read to its end.
+    fn restore(&mut self, known: &[Known], skip_lost: bool) -> Result<(), SourceError>;
+
+    /// The names of partitions that were not reported before and are not known, in order. The first call reports
+    /// everything present.
     ///
     /// # Errors
     /// If the source can not be looked at.
     fn discover(&mut self) -> Result<Vec<String>, SourceError>;
 
+    /// Takes over a partition that another process of the cluster has found.
+    ///
+    /// # Errors
+    /// If this process can not find it.
+    fn adopt(&mut self, partition: &str) -> Result<(), SourceError>;
+
     /// Whether partitions may still appear or grow once the present ones are read.
     fn is_unbounded(&self) -> bool;
 
-    /// Opens a partition that [`Source::discover`] reported, at an offset that it had given out (0: the beginning).
+    /// Opens a partition that is known, was reported or was adopted, where a bookmark leads.
     ///
     /// # Errors
-    /// If it can not be read, or is not what it was at that offset.
-    fn open(&self, partition: &str, offset: u64) -> Result<Box<dyn PartitionReader>, SourceError>;
+    /// If it can not be read, or is not what it was when the bookmark was given out (law L5).
+    fn open(&self, partition: &str, from: &Bookmark) -> Result<Box<dyn PartitionReader>, SourceError>;
+}
+
+/// Where to go on in a partition. The default is its beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Bookmark {
+    /// The offset of the next record.
+    pub offset: u64,
+    /// What else the source needs to go on, and to notice that the partition is not what it was. Opaque to all others.
+    pub mark: String,
+}
+
+/// A partition that an earlier run knew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its name.
+    pub name: String,
+    /// How far it was read.
+    pub bookmark: Bookmark,
 }
 
 /// Reads one partition, in order.
 pub trait PartitionReader: Send {
     /// Fills `batch` (which is empty) with the next records, at most about `max_bytes` of them. Does not wait for more
-    /// input than there is.
+    /// input than there is. The batch says where to go on also when there are no records in it.
     ///
     /// # Errors
     /// If reading fails; what was read before is kept.
@@ -69,6 +109,8 @@ pub struct RawBatch {
     pub records: Vec<RawRecord>,
     /// The offset to go on from: the source's position after the last record, which may be further than that record.
     pub next_offset: u64,
+    /// With `next_offset`, the [`Bookmark`] after this batch.
+    pub mark: String,
 }
 
 /// One record of a [`RawBatch`].
@@ -118,12 +160,41 @@ pub enum SourceError {
         #[source]
         source: std::io::Error,
     },
-    /// A file that is not what it was when its offset was given out.
-    #[error("{path:?} is not the file it was: {reason}")]
+    /// A partition that is not what it was when its bookmark was given out (law L5).
+    #[error(
+        "{path:?} is not what it was when it was read up to offset {offset}: {reason}; bring back what it was, or give the \
+         new content another name, which is then read from its start"
+    )]
     Changed {
-        /// The file.
+        /// The file, or the partition's name.
         path: PathBuf,
+        /// How far it was read.
+        offset: u64,
         /// What differs.
+        reason: String,
+    },
+    /// A partition that is gone although it was not read to its end.
+    #[error(
+        "partition {partition:?} was read up to offset {offset}, not to its end, and is gone: {reason}; put it back, or \
+         remove it from `paths`, or go on without it by --skip-lost"
+    )]
+    Lost {
+        /// Its name.
+        partition: String,
+        /// How far it was read.
+        offset: u64,
+        /// Where it was looked for.
+        reason: String,
+    },
+    /// A partition that one process of the cluster found and this one does not.
+    #[error(
+        "partition {partition:?}, which another process of the cluster has found, is not there for this one: {reason}; all \
+         processes must see the same files"
+    )]
+    Adopted {
+        /// Its name.
+        partition: String,
+        /// What was found instead.
         reason: String,
     },
 }

@@ -44,6 +44,8 @@ struct Ready<A, C> {
 /// **Cost.** Work: O(log n) for each change, and the documents that its range touches. State: one entry an annotation,
 /// whatever its length; freed when the annotation goes.
 ///
+/// After a restart, [`FuseOptions::with_quiet_through`] loads what the readers of the output know already.
+///
 /// The second output holds the documents that would have more than the allowed number of children.
 ///
 /// ```
@@ -100,6 +102,11 @@ where
         move |frontiers| {
             input.for_each_time(|time, data| {
                 for ((key, content), epoch, diff) in data.flat_map(|d| d.drain(..)) {
+                    if options.quiet_through.is_some_and(|quiet| epoch <= quiet) {
+                        debug_assert!(diff == 1, "loaded rows are only added");
+                        load(&mut timelines, key, content);
+                        continue;
+                    }
                     // By the time in the update, which may be later than that of the message.
                     let retained = || (time.delayed(&epoch, 0), time.delayed(&epoch, 1), Changes::new());
                     let (_, _, changes) = open.entry(epoch).or_insert_with(retained);
@@ -148,4 +155,8 @@ where
         }
     });
     (moment_stream.as_collection(), rejection_stream.as_collection())
+}
+
+fn load<A: Hash + Eq, C: Ord + Clone>(timelines: &mut HashMap<A, Timeline<C>>, key: A, content: C) {
+    timelines.entry(key).or_default().load(content);
 }

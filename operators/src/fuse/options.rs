@@ -30,12 +30,13 @@ pub struct FuseOptions<K> {
     pub(super) min_kinds: usize,
     pub(super) require: Vec<K>,
     pub(super) max_children: usize,
+    pub(super) quiet_through: Option<u64>,
 }
 
 impl<K: Ord> FuseOptions<K> {
     /// Documents of this form with at least two kinds, and any number of children.
     pub fn new(emit: Emit) -> Self {
-        FuseOptions { emit, min_kinds: 2, require: Vec::new(), max_children: usize::MAX }
+        FuseOptions { emit, min_kinds: 2, require: Vec::new(), max_children: usize::MAX, quiet_through: None }
     }
 
     /// A document needs children of at least so many kinds.
@@ -55,6 +56,14 @@ impl<K: Ord> FuseOptions<K> {
     /// A document with more children is not formed, but reported as a [`Rejection`](super::Rejection).
     pub fn with_max_children(mut self, max_children: usize) -> Self {
         self.max_children = max_children;
+        self
+    }
+
+    /// Up to this epoch the input is only taken in: what it gives is known to everyone who reads the output.
+    ///
+    /// Such input must be additions alone, and each of them once. It costs no sweep and forms no document.
+    pub fn with_quiet_through(mut self, epoch: u64) -> Self {
+        self.quiet_through = Some(epoch);
         self
     }
 

@@ -10,6 +10,10 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub(super) struct Timeline<C> {
     classes: Vec<Class<C>>,
+    /// What was loaded at the start and never needed since; [`Timeline::settle`] puts it into its classes.
+    ///
+    /// Most assets of an archive are not touched by a run: to load them costs a pointer an annotation.
+    loaded: Vec<C>,
 }
 
 #[derive(Debug)]
@@ -28,13 +32,29 @@ fn exponent(start: i64, end: i64) -> u32 {
 
 impl<C> Default for Timeline<C> {
     fn default() -> Self {
-        Timeline { classes: Vec::new() }
+        Timeline { classes: Vec::new(), loaded: Vec::new() }
     }
 }
 
 impl<C: Ord + Clone> Timeline<C> {
     pub(super) fn is_empty(&self) -> bool {
-        self.classes.is_empty()
+        self.classes.is_empty() && self.loaded.is_empty()
+    }
+
+    /// Takes in an annotation that is not asked for yet.
+    pub(super) fn load(&mut self, content: C) {
+        self.loaded.push(content);
+    }
+
+    /// Puts what was loaded where it can be found; `cover` gives the cells of an annotation.
+    pub(super) fn settle(&mut self, cover: impl Fn(&C) -> (i64, i64)) {
+        let loaded = std::mem::take(&mut self.loaded);
+        if !loaded.is_empty() {
+            self.insert(loaded.into_iter().map(|content| {
+                let (start, end) = cover(&content);
+                (start, end, content)
+            }));
+        }
     }
 
     /// Adds annotations `(start, end, content)` over the cells `[start, end)`. What is there already stays.
@@ -150,6 +170,18 @@ mod tests {
             .sum();
         assert_eq!(overlapping(&timeline, 1800, 1803), [600, 9999]);
         assert!(looked_at <= 4, "looked at {looked_at}");
+    }
+
+    #[test]
+    fn what_was_loaded_is_found_once_it_is_settled() {
+        let mut timeline = Timeline::default();
+        timeline.load(1);
+        timeline.load(2);
+        assert!(!timeline.is_empty());
+        timeline.settle(|content| (i64::from(*content), i64::from(*content) + 2));
+        assert_eq!(overlapping(&timeline, 1, 3), [1, 2]);
+        assert!(timeline.remove(1, 3, &1) && timeline.remove(2, 4, &2));
+        assert!(timeline.is_empty());
     }
 
     #[test]

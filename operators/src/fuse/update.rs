@@ -44,6 +44,7 @@ pub(super) fn update<K: Ord, C: Ord + Clone>(
     emit: &mut impl FnMut(Emission<C>),
 ) {
     let grid = options.emit.grid();
+    timeline.settle(|content| grid.cover(&facets(content).interval));
     let mut net: Vec<Entry<'_, C>> = changes.iter().map(|(c, diff)| entry(c, *diff, facets, grid)).collect();
     order(&mut net, facets);
     cancel(&mut net);

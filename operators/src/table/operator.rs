@@ -5,14 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use differential_dataflow::{AsCollection, VecCollection};
-use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
-use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::ExchangeData;
 
-use super::fold::{Candidates, Rows, Versioned};
+use super::candidates::Candidates;
+use super::held::Held;
+use super::rows::{Rows, TableChange};
+use super::versioned::Versioned;
+use crate::route::owner;
 
 /// Options of [`upsert`].
 #[derive(Clone, Debug, Default)]
@@ -21,6 +26,19 @@ pub struct TableOptions {
     pub remember: u64,
     /// What is counted on the way; shared by all workers.
     pub counters: Arc<TableCounters>,
+    /// Where the table starts.
+    pub start: TableStart,
+    /// Whether somebody reads the changes of its state.
+    pub journalled: bool,
+}
+
+/// Where a table starts: what of its epochs was there before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableStart {
+    /// Sealed rows of this epoch are loaded, those of later ones replayed.
+    pub hydrate_at: u64,
+    /// From this epoch on nothing is shown until a reveal.
+    pub hidden_from: Option<u64>,
 }
 
 /// What tables count.
@@ -34,17 +52,43 @@ pub struct TableCounters {
     pub rows: AtomicU64,
 }
 
-/// Folds records into at most one row a key, and emits the changes of the rows.
+/// What a table reads.
+pub struct TableInput<'scope, R: 'static, V: 'static> {
+    /// Records, anywhere.
+    pub live: StreamVec<'scope, u64, R>,
+    /// What a journal has of the keys that this worker [owns](crate::route::owned): `(epoch, state)`, at that epoch or at a
+    /// later one that shows it. A deletion that need not be remembered says that nothing is left of its key.
+    pub sealed: StreamVec<'scope, u64, (u64, R)>,
+    /// One message on each worker, at the epoch that shows everything up to it; or none. Its frontier passes an epoch only
+    /// when that is known not to be the one. Not read by a table that hides nothing.
+    pub reveals: StreamVec<'scope, u64, V>,
+}
+
+/// An epoch under way.
+struct Open<R> {
+    rows: Capability<u64>,
+    /// Only where records came that are not in the journal.
+    changes: Option<Capability<u64>>,
+    live: Candidates<R>,
+    sealed: Vec<(u64, R)>,
+    reveal: bool,
+}
+
+/// Folds records into at most one row a key, and emits the changes of the rows; and those of the state behind them, for a
+/// journal, which later brings them back as `sealed`.
 ///
 /// **Law.** At every epoch the accumulated output holds, for each key, the newest of the records up to that epoch (see
 /// [`Versioned::is_after`]), if it is not a deletion. It depends neither on the number of workers nor on the order of
-/// arrival. An epoch whose records change no row emits nothing.
+/// arrival. An epoch whose records change no row emits nothing. A table that is given the journalled changes of the epochs up
+/// to some epoch, and then the records of the later ones, emits the same at these as one that has seen all records.
+///
+/// Epochs that are hidden are folded, and journalled at once; their net change is emitted at the epoch of the reveal.
 ///
 /// **Cost.** O(1) a record. State: one record a key, and the deletions that must be remembered.
 ///
 /// ```
-/// use flowstone_operators::table::{TableOptions, Versioned, upsert};
-/// use timely::dataflow::operators::{Input, Inspect};
+/// use flowstone_operators::table::{TableInput, TableOptions, Versioned, upsert};
+/// use timely::dataflow::operators::{Input, Inspect, ToStream};
 ///
 /// /// `(key, offset, value)`
 /// #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -63,52 +107,167 @@ pub struct TableCounters {
 /// timely::execute_directly(|worker| {
 ///     let (seen, found) = std::sync::mpsc::channel();
 ///     let mut input = worker.dataflow::<u64, _, _>(|scope| {
-///         let (input, records) = scope.new_input::<Vec<Record>>();
-///         upsert(records, TableOptions::default())
-///             .inspect(move |(row, epoch, diff)| seen.send((row.2.clone().unwrap(), *epoch, *diff)).unwrap());
+///         let (input, live) = scope.new_input::<Vec<Record>>();
+///         let sealed = None::<(u64, Record)>.to_stream(scope).container::<Vec<_>>();
+///         let reveals = None::<()>.to_stream(scope).container::<Vec<_>>();
+///         let (rows, _changes) = upsert(TableInput { live, sealed, reveals }, TableOptions::default());
+///         rows.inspect(move |(row, epoch, diff)| seen.send((row.2.clone().unwrap(), *epoch, *diff)).unwrap());
 ///         input
 ///     });
+///     input.advance_to(1);
 ///     input.send(Record(7, 1, Some("kitchen".into())));
 ///     input.send(Record(7, 2, Some("living room".into())));
-///     input.advance_to(1);
+///     input.advance_to(2);
 ///     input.send(Record(7, 3, None));
 ///     input.close();
 ///     while worker.step() {}
 ///     let row = "living room".to_owned();
-///     assert_eq!(found.iter().collect::<Vec<_>>(), [(row.clone(), 0, 1), (row, 1, -1)]);
+///     assert_eq!(found.iter().collect::<Vec<_>>(), [(row.clone(), 1, 1), (row, 2, -1)]);
 /// });
 /// ```
-pub fn upsert<'scope, R>(
-    records: StreamVec<'scope, u64, R>,
+pub fn upsert<'scope, R, V>(
+    input: TableInput<'scope, R, V>,
     options: TableOptions,
-) -> VecCollection<'scope, u64, R, isize>
+) -> (VecCollection<'scope, u64, R, isize>, StreamVec<'scope, u64, TableChange<R>>)
 where
     R: Versioned + ExchangeData + Clone,
+    V: Clone + 'static,
 {
-    let by_key = Exchange::new(R::route);
-    let stream = records.unary_frontier::<CapacityContainerBuilder<Vec<_>>, _, _, _>(by_key, "Upsert", |_, _| {
-        let mut rows = Rows::new(options.remember);
-        let mut open: BTreeMap<u64, (Capability<u64>, Candidates<R>)> = BTreeMap::new();
-        move |(input, frontier), output| {
-            input.for_each_time(|time, data| {
-                let retained = || (time.retain(output.output_index()), Candidates::default());
-                let (_, candidates) = open.entry(*time.time()).or_insert_with(retained);
-                data.flat_map(|d| d.drain(..)).for_each(|record| candidates.offer(record));
+    let scope = input.live.scope();
+    let peers = scope.peers();
+    let mut builder = OperatorBuilder::new("Upsert".to_owned(), scope);
+    let mut live = builder.new_input(input.live, Exchange::new(move |record: &R| owner(record.route(), peers)));
+    let mut sealed = builder.new_input(input.sealed, Pipeline);
+    let mut reveals = builder.new_input(input.reveals, Pipeline);
+    let (rows_out, rows_stream) = builder.new_output();
+    // What the journal has is not journalled again, and a reveal changes no state.
+    let (changes_out, changes_stream) =
+        builder.new_output_connection([(0, timely::progress::Antichain::from_elem(Default::default()))]);
+    let mut rows_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<(R, u64, isize)>>>::from(rows_out);
+    let mut changes_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<TableChange<R>>>>::from(changes_out);
+
+    builder.build(move |mut capabilities| {
+        let mut table = Table::new(options);
+        // Nothing at or after the first hidden epoch is shown before the reveal.
+        let mut hold = table.options.start.hidden_from.map(|epoch| capabilities.swap_remove(0).delayed(&epoch));
+        drop(capabilities);
+        let mut open: BTreeMap<u64, Open<R>> = BTreeMap::new();
+        move |frontiers| {
+            live.for_each_time(|time, data| {
+                let journalled = table.options.journalled;
+                let epoch = open.entry(*time.time()).or_insert_with(|| Open::new(time.retain(0)));
+                epoch.changes.get_or_insert_with(|| time.retain(1)).downgrade(time.time());
+                if !journalled {
+                    epoch.changes = None;
+                }
+                data.flat_map(|d| d.drain(..)).for_each(|record| epoch.live.offer(record));
             });
-            while let Some(entry) = open.first_entry().filter(|e| !frontier.less_equal(e.key())) {
-                let (epoch, (capability, candidates)) = entry.remove_entry();
-                let mut session = output.session(&capability);
-                let more = !frontier.is_empty() || !open.is_empty();
-                let mut grown = 0;
-                let found = rows.apply(epoch, candidates, more, |row, diff| {
-                    grown += diff;
-                    session.give((row, epoch, diff));
-                });
-                options.counters.superseded.fetch_add(found.superseded, Relaxed);
-                options.counters.ambiguous.fetch_add(found.ambiguous, Relaxed);
-                options.counters.rows.fetch_add(grown as u64, Relaxed);
+            sealed.for_each_time(|time, data| {
+                let epoch = open.entry(*time.time()).or_insert_with(|| Open::new(time.retain(0)));
+                let changes = data.flat_map(|d| d.drain(..));
+                if *time.time() <= table.options.start.hydrate_at {
+                    changes.for_each(|(sealed_at, record)| table.rows.load(sealed_at, record));
+                } else {
+                    epoch.sealed.extend(changes);
+                }
+            });
+            reveals.for_each_time(|time, data| {
+                data.for_each(|d| d.clear());
+                if hold.is_some() {
+                    open.entry(*time.time()).or_insert_with(|| Open::new(time.retain(0))).reveal = true;
+                }
+            });
+            let (mut rows_out, mut changes_out) = (rows_out.activate(), changes_out.activate());
+            let may_change = |epoch: &u64, hidden: bool| {
+                frontiers[..2].iter().any(|f| f.less_equal(epoch)) || (hidden && frontiers[2].less_equal(epoch))
+            };
+            while let Some(entry) = open.first_entry().filter(|e| !may_change(e.key(), hold.is_some())) {
+                let (epoch, mut at) = entry.remove_entry();
+                let more = !frontiers[0].is_empty() || !open.is_empty();
+                let mut rows = rows_out.session(&at.rows);
+                let mut emit = |row: R, diff: isize| rows.give((row, epoch, diff));
+                match &at.changes {
+                    Some(capability) => {
+                        let mut changes = changes_out.session(capability);
+                        table.close(epoch, &mut at.live, at.sealed, &mut emit, |change| changes.give(change));
+                    }
+                    None => table.close(epoch, &mut at.live, at.sealed, &mut emit, |_| ()),
+                }
+                if at.reveal {
+                    table.reveal(more, emit);
+                    hold = None;
+                }
+            }
+            if hold.is_some() && frontiers[2].is_empty() && open.values().all(|at| !at.reveal) {
+                hold = None; // the run ends before it has caught up
             }
         }
     });
-    stream.as_collection()
+    (rows_stream.as_collection(), changes_stream)
+}
+
+impl<R> Open<R> {
+    fn new(rows: Capability<u64>) -> Self {
+        Open { rows, changes: None, live: Candidates::default(), sealed: Vec::new(), reveal: false }
+    }
+}
+
+/// The state of a worker's share of a table.
+struct Table<R> {
+    options: TableOptions,
+    rows: Rows<R>,
+    loaded: bool,
+    held: Option<Held<R>>,
+    revealed: bool,
+}
+
+impl<R: Versioned + Clone> Table<R> {
+    fn new(options: TableOptions) -> Self {
+        Table { rows: Rows::new(options.remember), options, loaded: false, held: None, revealed: false }
+    }
+
+    /// An epoch is complete.
+    fn close(
+        &mut self,
+        epoch: u64,
+        live: &mut Candidates<R>,
+        mut sealed: Vec<(u64, R)>,
+        emit: &mut impl FnMut(R, isize),
+        note: impl FnMut(TableChange<R>),
+    ) {
+        let start = self.options.start;
+        let counters = self.options.counters.clone();
+        if !self.loaded {
+            self.loaded = true;
+            self.rows.settle();
+            let rows = self.rows.iter().map(|row| emit(row.clone(), 1)).count();
+            counters.rows.fetch_add(rows as u64, Relaxed);
+        }
+        if start.hidden_from.is_some_and(|hidden| epoch >= hidden) && self.held.is_none() && !self.revealed {
+            self.held = Some(Held::since(&self.rows));
+        }
+        let Table { rows, held, .. } = self;
+        let mut grown = 0;
+        let mut show = |row: &R, diff: isize| {
+            grown += diff;
+            match held {
+                Some(held) => held.hold(row, diff),
+                None => emit(row.clone(), diff),
+            }
+        };
+        // Several epochs may be shown as one: in their order.
+        sealed.sort_by_key(|(sealed_at, _)| *sealed_at);
+        sealed.into_iter().for_each(|(sealed_at, record)| rows.replay(sealed_at, record, &mut show));
+        let (newest, offered) = std::mem::take(live).finish();
+        let found = rows.apply(epoch, newest, &mut show, note);
+        counters.superseded.fetch_add(offered.superseded + found.superseded, Relaxed);
+        counters.ambiguous.fetch_add(offered.ambiguous + found.ambiguous, Relaxed);
+        counters.rows.fetch_add(grown as u64, Relaxed);
+    }
+
+    fn reveal(&mut self, more: bool, emit: impl FnMut(R, isize)) {
+        self.revealed = true;
+        let held = self.held.take().unwrap_or_else(|| Held::since(&self.rows));
+        held.reveal(&mut self.rows, more, emit);
+    }
 }

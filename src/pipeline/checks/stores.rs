@@ -24,8 +24,13 @@ pub(super) fn check(root: &Node, outline: &Outline<'_>, report: &mut Report) {
 fn state(pipeline: &Settings<'_>, report: &mut Report) {
     let Some(state) = pipeline.text("state") else { return };
     if let Some((scheme, _)) = state.text.split_once("://") {
-        let message = format!("state at a URL ({scheme}://) is not supported yet");
-        state.problem(report, message, Some("expected a directory, or none".to_owned()));
+        let hint = match scheme {
+            "file" => return,
+            "s3" if cfg!(feature = "s3") => return,
+            "s3" => "this program was built without s3; build it with --features s3",
+            _ => "expected a directory, s3://BUCKET/PREFIX, or none",
+        };
+        state.problem(report, format!("state can not be kept at {scheme}://"), Some(hint.to_owned()));
     }
 }
 
@@ -88,7 +93,7 @@ struct Target {
 fn collisions(pipeline: &Settings<'_>, outline: &Outline<'_>, report: &mut Report) {
     let state = pipeline.text("state").map_or("./state", |state| state.text);
     let mut targets = Vec::new();
-    if state != "none" {
+    if state != "none" && !state.contains("://") {
         targets.push(Target { path: lexical(state), table: None, what: "the state directory".to_owned() });
     }
     let letters = dead_letters(pipeline);
@@ -125,7 +130,7 @@ fn dead_letters_path(pipeline: &Settings<'_>) -> Option<PathBuf> {
     let state = pipeline.text("state").map_or("./state", |state| state.text);
     match dead_letters(pipeline) {
         Some(path) => Some(lexical(path.text)),
-        None if state == "none" => None,
+        None if state == "none" || state.contains("://") => None,
         None => Some(lexical(state).join("dead-letters.ndjson")),
     }
 }

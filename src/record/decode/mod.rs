@@ -5,14 +5,15 @@ use std::sync::Arc;
 use flowstone_operators::interval::{Boundary, Interval};
 use smallvec::SmallVec;
 
-use crate::record::extract::{FieldId, Fields, PathTree};
+use crate::record::extract::{ExtractError, FieldId, Fields, PathTree};
+use crate::record::interner::Interner;
 use crate::record::path::FieldPath;
 use crate::record::row::{Body, ChildPiece, ChildPieces, Facets, Lead, Position, Record, Slice};
 use crate::record::scalar::{Key, Scalar};
 use crate::record::select::unescape;
 
 /// What a table takes from its records.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct DecodeSpec {
     /// The fields of the key; without any, a record's key is where it came from.
     pub key: Vec<FieldPath>,
@@ -105,11 +106,24 @@ impl Decoder {
         } else {
             let mut facets = SmallVec::with_capacity(self.facets.len());
             for at in 0..self.facets.len() {
-                facets.push(self.facets(payload, at)?);
+                facets.push(Ok(self.facets(payload, at)?));
             }
             Some(Body { payload: payload.as_bytes().into(), facets })
         };
         Ok(Record::new(key, version, position, body))
+    }
+
+    /// What each `fuse` takes from the payload of a row that was decoded before, perhaps for other operators; or why it can
+    /// not use the row.
+    ///
+    /// # Errors
+    /// If the payload is no JSON object.
+    pub(super) fn facets_again(
+        &mut self,
+        payload: &[u8],
+    ) -> Result<SmallVec<[Result<Facets, Box<str>>; 1]>, ExtractError> {
+        let payload = self.tree.walk(payload, &mut self.fields)?;
+        Ok((0..self.facets.len()).map(|at| self.facets(payload, at).map_err(String::into_boxed_str)).collect())
     }
 
     fn value<'a>(&self, payload: &'a str, field: FieldId) -> Result<&'a str, String> {
@@ -247,43 +261,13 @@ impl FacetPlan {
             }
             adjoins = true;
         }
-        let length = |p: &ChildPiece| p.slice.end - p.slice.start + p.lead.text().len() as u32;
-        let rendered_bytes = 2 + pieces.iter().map(length).sum::<u32>();
-        ChildPieces { pieces, rendered_bytes }
+        ChildPieces::new(pieces).expect("pieces of one payload do not overlap")
     }
 }
 
 /// A JSON integer of 64 bits.
 fn integer(raw: &str) -> Option<Scalar> {
     raw.parse().map(Scalar::Int).ok().or_else(|| raw.parse().map(Scalar::UInt).ok())
-}
-
-/// Lets records share equal strings: assets and types are few, records many. A fixed number of places, so that many
-/// distinct strings cost a copy each and no memory.
-struct Interner {
-    places: Vec<Option<Arc<str>>>,
-}
-
-impl std::fmt::Debug for Interner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Interner").finish_non_exhaustive()
-    }
-}
-
-impl Interner {
-    const PLACES: usize = 4096;
-
-    fn new() -> Self {
-        Interner { places: vec![None; Self::PLACES] }
-    }
-
-    fn share(&mut self, text: &str) -> Arc<str> {
-        let place = &mut self.places[xxhash_rust::xxh3::xxh3_64(text.as_bytes()) as usize % Self::PLACES];
-        match place {
-            Some(shared) if **shared == *text => shared.clone(),
-            _ => place.insert(text.into()).clone(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ fn decode(json: &str) -> Result<Record, String> {
 }
 
 fn document(records: Vec<Record>) -> String {
-    let asset = records[0].body().facets[0].asset.clone();
+    let asset = records[0].body().facets(0).asset.clone();
     let children = records.into_iter().map(Arc::new).collect();
     let moment = Moment { key: asset, interval: Interval::new(4_000_000_000, 5_000_000_000), children };
     let fused = Fused { moment, facet: 0 };
@@ -53,7 +53,7 @@ fn document(records: Vec<Record>) -> String {
 fn capability_3_samples_decode_and_unknown_fields_are_kept() {
     let joey = decode(JOEY).unwrap();
     assert_eq!(joey.key, Key::One("c1".into()));
-    let facets = &joey.body().facets[0];
+    let facets = &joey.body().facets(0);
     assert_eq!((&facets.asset, &*facets.kind), (&Scalar::from("a7"), "CHARACTER_SEARCH"));
     assert_eq!(facets.interval, Interval::new(2_000_000_000, 8_000_000_000));
     let kitchen = decode(KITCHEN).unwrap();
@@ -86,7 +86,7 @@ fn capability_2_times_are_integers_of_64_bits_and_survive() {
     let big = (1i64 << 53) + 1;
     let line = JOEY.replace("2000000000", &big.to_string()).replace("8000000000", &(big + 2).to_string());
     let record = decode(&line).unwrap();
-    assert_eq!(record.body().facets[0].interval, Interval::new(big, big + 2));
+    assert_eq!(record.body().facets(0).interval, Interval::new(big, big + 2));
     assert!(document(vec![record]).contains(&format!(r#"{{"start_time_ns":{big},"end_time_ns":{}}}"#, big + 2)));
 }
 

@@ -1,35 +1,86 @@
-//! A file in the making: written under a temporary name beside its place, and moved there when it is whole and durable.
+//! Files in the making: written in a directory of the run's own, and moved to their place when they are whole and durable.
 
 use std::fs::{self, File, OpenOptions};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+use crate::sink::identity::random_id;
 
 /// Enough that the system calls do not show.
 const BUFFER_BYTES: usize = 256 << 10;
 
 const SUFFIX: &str = ".tmp";
 
-/// Hexadecimal digits between a draft's stem and its suffix; random, so that two runs never write the same draft.
+/// Hexadecimal digits between a workshop's stem and its suffix; random, so that no two runs have the same.
 const TAG_DIGITS: usize = 16;
+
+/// The directory of a run's drafts, beside what they become: `STEM.0123456789abcdef.tmp`. It shows whose turn it is: a run
+/// that opens the store takes those of all others away, and without it a run can make no draft and publish none.
+///
+/// Dropped after the drafts in it.
+pub(super) struct Workshop {
+    path: PathBuf,
+    drafts: u64,
+}
+
+impl Workshop {
+    /// Makes one, and ends all others: left by runs that did not end in order, or of a run that does not know yet that its
+    /// time is over. What those had not published when this returns they never will.
+    pub(super) fn open(directory: &Path, stem: &str) -> io::Result<Self> {
+        let path = directory.join(format!("{stem}.{}{SUFFIX}", random_id()));
+        fs::create_dir(&path)?;
+        let workshop = Workshop { path, drafts: 0 };
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            if entry.path() != workshop.path && entry.file_name().to_str().is_some_and(|name| is_of(stem, name)) {
+                // Moved first: at once all of it is out of reach.
+                let taken = workshop.path.join("taken");
+                match fs::rename(entry.path(), &taken) {
+                    Ok(()) if fs::symlink_metadata(&taken)?.is_dir() => fs::remove_dir_all(&taken)?,
+                    Ok(()) => fs::remove_file(&taken)?,
+                    Err(e) if e.kind() == ErrorKind::NotFound => {}
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        Ok(workshop)
+    }
+
+    /// An empty draft.
+    pub(super) fn draft(&mut self) -> io::Result<Draft> {
+        self.drafts += 1;
+        let path = self.path.join(self.drafts.to_string());
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        Ok(Draft { path, out: BufWriter::with_capacity(BUFFER_BYTES, file), bytes: 0 })
+    }
+
+    /// Whether another run has opened the store since. Not so if the store's whole directory is gone.
+    pub(super) fn is_taken_over(&self) -> bool {
+        !self.path.exists() && directory_of(&self.path).exists()
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        // Of this name, there is none but ours. If that fails, the next run removes it.
+        drop(fs::remove_dir_all(&self.path));
+    }
+}
+
+fn is_of(stem: &str, name: &str) -> bool {
+    let tag = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix('.'));
+    let tag = tag.and_then(|rest| rest.strip_suffix(SUFFIX)).unwrap_or_default();
+    tag.len() == TAG_DIGITS && tag.bytes().all(|b| b.is_ascii_hexdigit())
+}
 
 /// Removed when it is dropped without having been published.
 pub(super) struct Draft {
     path: PathBuf,
     out: BufWriter<File>,
     bytes: u64,
-    published: bool,
 }
 
 impl Draft {
-    /// An empty one: `STEM.0123456789abcdef.tmp`.
-    pub(super) fn create(directory: &Path, stem: &str) -> io::Result<Self> {
-        let tag = RandomState::new().build_hasher().finish();
-        let path = directory.join(format!("{stem}.{tag:0width$x}{SUFFIX}", width = TAG_DIGITS));
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-        Ok(Draft { path, out: BufWriter::with_capacity(BUFFER_BYTES, file), bytes: 0, published: false })
-    }
-
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -58,13 +109,29 @@ impl Draft {
         if copied < length { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 
-    /// Makes it durable and moves it to `target`, in the same directory; replaces what is there.
+    /// Makes it durable and moves it to `target`, on the same file system; fails if something is there.
     pub(super) fn publish(mut self, target: &Path) -> io::Result<()> {
-        self.out.flush()?;
-        self.out.get_ref().sync_all()?;
-        fs::rename(&self.path, target)?;
-        self.published = true;
+        self.sync()?;
+        match fs::hard_link(&self.path, target) {
+            // Not all file systems have links. The workshop alone then keeps other runs away.
+            Err(e) if matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) && !target.exists() => {
+                fs::rename(&self.path, target)?;
+            }
+            result => result?,
+        }
         sync_directory_of(target)
+    }
+
+    /// Makes it durable and moves it to `target`, on the same file system; replaces what is there.
+    pub(super) fn replace(mut self, target: &Path) -> io::Result<()> {
+        self.sync()?;
+        fs::rename(&self.path, target)?;
+        sync_directory_of(target)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.out.flush()?;
+        self.out.get_ref().sync_all()
     }
 }
 
@@ -81,27 +148,9 @@ impl Write for Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if !self.published {
-            // If that fails, the next run removes it.
-            drop(fs::remove_file(&self.path));
-        }
+        // Not there if it was moved. If this fails, its workshop goes with all that is in it.
+        drop(fs::remove_file(&self.path));
     }
-}
-
-/// Removes the drafts that runs left which did not end in order.
-pub(super) fn remove_leftovers(directory: &Path, stem: &str) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let is_draft = entry.file_name().to_str().is_some_and(|name| {
-            let tag = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix('.'));
-            let tag = tag.and_then(|rest| rest.strip_suffix(SUFFIX)).unwrap_or_default();
-            tag.len() == TAG_DIGITS && tag.bytes().all(|b| b.is_ascii_hexdigit())
-        });
-        if is_draft {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 /// Makes it durable that a file is, or is no longer, in its directory.

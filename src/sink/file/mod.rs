@@ -13,6 +13,9 @@
 //! after it in the order of their names. Files before the newest fill are removed soon after it has appeared; a reader that
 //! finds one missing lists the directory again.
 //!
+//! `flowstone.id` names the directory's content: one that was made anew has another. Directories `draft.….tmp` belong to the
+//! runs that write, one each; opening the sink takes them from all others, which can then publish nothing any more (law L6).
+//!
 //! Epochs that close within a second of each other share a file, so that short epochs do not make millions of files.
 
 use std::fs;
@@ -20,10 +23,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use self::draft::Draft;
-use self::error::explain;
+use fail::fail_point;
+
+use self::draft::{Draft, Workshop};
+use self::error::{explain, explain_open};
 use self::names::Range;
-use super::{Change, Opened, SinkError, Sweep, Writer};
+use super::identity::random_id;
+use super::{Change, Opened, SinkError, StoreState, Sweep, Writer};
 use crate::record::Row;
 
 mod documents;
@@ -40,6 +46,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 const DRAFT: &str = "draft";
 
+/// The file that names the content.
+const ID: &str = "flowstone.id";
+
 /// Opens the directory `dir`, which is made if it is missing. `name` is the sink's.
 ///
 /// # Errors
@@ -47,7 +56,8 @@ const DRAFT: &str = "draft";
 pub fn open(name: &str, dir: &Path) -> Result<Opened, SinkError> {
     let writer = FileWriter::open(name, dir, INTERVAL)?;
     let above = writer.upper;
-    Ok(Opened { writer: Box::new(writer), above })
+    let store = StoreState { id: writer.store_id.clone(), upper: above };
+    Ok(Opened { writer: Box::new(writer), above, store: Some(store) })
 }
 
 struct FileWriter {
@@ -57,6 +67,8 @@ struct FileWriter {
     interval: Duration,
     /// The changes that are in no file yet.
     draft: Option<Draft>,
+    workshop: Workshop,
+    store_id: String,
     /// The closed epochs in the draft, first and last.
     closed: Option<(u64, u64)>,
     /// Where in the draft they end.
@@ -75,16 +87,20 @@ impl FileWriter {
         let object = format!("file sink {name:?} ({dir:?})");
         let failed = |error| explain("open", &object, error);
         fs::create_dir_all(dir).map_err(failed)?;
-        draft::remove_leftovers(dir, DRAFT).map_err(failed)?;
+        // Before the directory is listed: nobody else adds to it after this.
+        let mut workshop = Workshop::open(dir, DRAFT).map_err(failed)?;
+        let store_id = identify(dir, &mut workshop).map_err(failed)?;
         let ranges = Range::list(dir).map_err(failed)?;
         let upper = ranges.iter().map(|range| range.last.saturating_add(1)).max().unwrap_or(0);
         // Made at once, so that a directory that can not be written is noticed now.
-        let draft = Some(Draft::create(dir, DRAFT).map_err(failed)?);
+        let draft = Some(workshop.draft().map_err(failed)?);
         let writer = FileWriter {
             object,
             directory: dir.to_owned(),
             interval,
             draft,
+            workshop,
+            store_id,
             closed: None,
             closed_bytes: 0,
             writing: None,
@@ -106,20 +122,18 @@ impl FileWriter {
 
     fn draft(&mut self) -> io::Result<&mut Draft> {
         if self.draft.is_none() {
-            self.draft = Some(Draft::create(&self.directory, DRAFT)?);
+            self.draft = Some(self.workshop.draft()?);
         }
         Ok(self.draft.as_mut().expect("made above"))
     }
 
     /// Makes the draft, which holds these epochs and nothing else, a file.
     fn publish(&mut self, range: Range) -> io::Result<()> {
-        let target = self.directory.join(range.name());
-        if target.exists() {
-            return Err(io::Error::other(format!("{target:?} exists: another run writes to this directory")));
-        }
+        fail_point!("sink-before-commit");
         self.draft()?;
         let draft = self.draft.take().expect("made above");
-        draft.publish(&target)?;
+        draft.publish(&self.directory.join(range.name()))?;
+        fail_point!("sink-after-commit");
         self.closed = None;
         self.closed_bytes = 0;
         self.published = Some(Instant::now());
@@ -137,12 +151,13 @@ impl FileWriter {
     /// The epoch is the whole content: what the draft holds of earlier ones, and all files before it, do not count any more.
     fn publish_fill(&mut self, epoch: u64) -> io::Result<()> {
         if self.closed.is_some() {
-            let mut fill = Draft::create(&self.directory, DRAFT)?;
+            let mut fill = self.workshop.draft()?;
             let from = self.closed_bytes;
             self.draft()?.copy(from, &mut fill)?;
             self.draft = Some(fill);
         }
         self.publish(Range { first: epoch, last: epoch, fill: true })?;
+        fail_point!("sink-sweep");
         self.remove_before(epoch);
         Ok(())
     }
@@ -156,6 +171,10 @@ impl FileWriter {
         if let Err(error) = removed {
             tracing::warn!("could not remove files before epoch {epoch} of {}: {error}", self.object);
         }
+    }
+
+    fn failed(&self, action: &'static str) -> impl Fn(io::Error) -> SinkError {
+        move |error| explain_open(action, &self.object, &self.workshop, error)
     }
 
     fn append(&mut self, epoch: u64, changes: &mut Vec<Change>) -> io::Result<()> {
@@ -177,11 +196,11 @@ impl Writer for FileWriter {
             let newest = self.closed.map_or(self.upper, |(_, last)| last + 1);
             assert!(epoch >= newest, "epochs grow: {epoch} is below {newest}");
             if self.wait().is_zero() {
-                self.publish_closed().map_err(|e| explain("write to", &self.object, e))?;
+                self.publish_closed().map_err(self.failed("write to"))?;
             }
         }
         assert_eq!(*self.writing.get_or_insert(epoch), epoch, "an epoch is closed before the next one is written");
-        self.append(epoch, changes).map_err(|e| explain("write to", &self.object, e))
+        self.append(epoch, changes).map_err(self.failed("write to"))
     }
 
     fn close(&mut self, epoch: u64, sweep: Sweep) -> Result<(), SinkError> {
@@ -193,7 +212,7 @@ impl Writer for FileWriter {
             self.closed_bytes = self.draft.as_ref().map_or(0, Draft::bytes);
             if self.wait().is_zero() { self.publish_closed() } else { Ok(()) }
         };
-        result.map_err(|e| explain("commit to", &self.object, e))
+        result.map_err(self.failed("commit to"))
     }
 
     fn durable_upper(&self) -> u64 {
@@ -209,7 +228,7 @@ impl Writer for FileWriter {
         if !wait.is_zero() {
             return Ok(Some(wait));
         }
-        self.publish_closed().map(|()| None).map_err(|e| explain("commit to", &self.object, e))
+        self.publish_closed().map(|()| None).map_err(self.failed("commit to"))
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
@@ -219,9 +238,29 @@ impl Writer for FileWriter {
             Some(draft) if unfinished => draft.cut(closed_bytes),
             _ => Ok(()),
         };
-        cut.and_then(|()| self.publish_closed()).map_err(|e| explain("commit to", &self.object, e))?;
+        cut.and_then(|()| self.publish_closed()).map_err(self.failed("commit to"))?;
         self.draft = None;
         Ok(())
+    }
+}
+
+/// What the content is named, given a name if it has none.
+fn identify(dir: &Path, workshop: &mut Workshop) -> io::Result<String> {
+    let path = dir.join(ID);
+    let id = match fs::read_to_string(&path) {
+        Ok(id) => id,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let id = format!("{}\n", random_id());
+            let mut draft = workshop.draft()?;
+            draft.append(id.as_bytes())?;
+            draft.publish(&path)?;
+            id
+        }
+        Err(e) => return Err(e),
+    };
+    match id.trim_ascii() {
+        "" => Err(io::Error::other(format!("{path:?}, which names its content, is empty; remove it to give a new name"))),
+        id => Ok(id.to_owned()),
     }
 }
 

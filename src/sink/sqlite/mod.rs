@@ -25,7 +25,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use self::error::{explain, is_busy};
 use self::schema::{META, State, Statements, Unfit};
-use super::{Change, Opened, SinkError, Sweep, Writer};
+use super::{Change, Opened, SinkError, StoreState, Sweep, Writer};
 use crate::pipeline::SqliteSink;
 use crate::record::{FieldPath, Row};
 
@@ -51,7 +51,8 @@ const CACHE_KIB: i64 = 64 << 10;
 /// opened or written.
 pub fn open(name: &str, path: &Path, spec: &SqliteSink) -> Result<Opened, SinkError> {
     let (writer, above) = SqliteWriter::open(name, path, spec, PATIENCE)?;
-    Ok(Opened { writer: Box::new(writer), above })
+    let store = StoreState { id: writer.store_id.clone(), upper: writer.upper };
+    Ok(Opened { writer: Box::new(writer), above, store: Some(store) })
 }
 
 struct SqliteWriter {

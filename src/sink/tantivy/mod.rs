@@ -12,7 +12,7 @@
 use std::path::Path;
 
 use crate::pipeline::model::TantivySink;
-use crate::sink::{Opened, SinkError};
+use crate::sink::{Opened, SinkError, StoreState};
 
 mod annotation;
 mod document;
@@ -39,9 +39,10 @@ pub fn open(name: &str, dir: &Path, spec: &TantivySink) -> Result<Opened, SinkEr
     let object = format!("search index {name:?} ({})", dir.display());
     let store = store::open(&object, dir)?;
     let above = store.payload.upper;
+    let state = StoreState { id: store.payload.store.clone(), upper: above };
     let paths = annotation::Paths::of(spec);
     let writer = writer::IndexSink::new(object, store, paths, spec.commit.duration());
-    Ok(Opened { writer: Box::new(writer), above })
+    Ok(Opened { writer: Box::new(writer), above, store: Some(state) })
 }
 
 /// What differs between an index and one of ours, for people.

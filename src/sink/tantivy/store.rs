@@ -1,9 +1,7 @@
 //! The directory of an index: creating it, recognising it, and what its commits say about it.
 
 use std::fs;
-use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use tantivy::directory::MmapDirectory;
@@ -14,6 +12,7 @@ use tantivy::{Index, IndexMeta, IndexWriter, TantivyError};
 use super::document::MomentDocument;
 use super::{schema, words};
 use crate::sink::SinkError;
+use crate::sink::identity::random_id;
 
 /// What each commit carries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +65,7 @@ pub(super) fn open(object: &str, dir: &Path) -> Result<Store, SinkError> {
     let payload = match payload(object, &meta)? {
         Some(payload) => payload,
         None => {
-            let payload = Payload { store: new_id(), upper: 0 };
+            let payload = Payload { store: random_id(), upper: 0 };
             commit(&mut writer, &payload).map_err(failed)?;
             payload
         }
@@ -128,10 +127,4 @@ fn payload(object: &str, meta: &IndexMeta) -> Result<Option<Payload>, SinkError>
         None if meta.segments.is_empty() => Ok(None),
         None => Err(mismatch("its last commit is not one of ours: it carries no payload".to_owned())),
     }
-}
-
-/// 64 random bits: the standard library's hash keys come from the system's random numbers.
-fn new_id() -> String {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    format!("{:016x}", RandomState::new().hash_one((since_epoch.as_nanos(), std::process::id())))
 }

@@ -68,7 +68,7 @@ impl Made {
             },
         };
         let key = Key::One(Scalar::from(format!("n{id}").as_str()));
-        let body = Body { payload: payload.into(), facets: [facets].into() };
+        let body = Body { payload: payload.into(), facets: [Ok(facets)].into() };
         let position = Position { source: 0, partition: 0, offset: id as u64 };
         Arc::new(Record::new(key, None, position, Some(body)))
     }

@@ -27,7 +27,7 @@ use self::input::{Format, Input};
 use self::lines::Lines;
 use self::paths::Paths;
 use self::reader::Reader;
-use super::{PartitionReader, Source, SourceError};
+use super::{Bookmark, Known, PartitionReader, Source, SourceError};
 
 mod follow;
 mod input;
@@ -135,6 +135,14 @@ impl FileSource {
 }
 
 impl Source for FileSource {
+    fn restore(&mut self, _known: &[Known], _skip_lost: bool) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    fn adopt(&mut self, _partition: &str) -> Result<(), SourceError> {
+        self.look()
+    }
+
     fn discover(&mut self) -> Result<Vec<String>, SourceError> {
         // The first look was taken when the source was opened.
         if self.pending.is_empty() {
@@ -147,11 +155,12 @@ impl Source for FileSource {
         self.follow
     }
 
-    fn open(&self, partition: &str, offset: u64) -> Result<Box<dyn PartitionReader>, SourceError> {
+    fn open(&self, partition: &str, from: &Bookmark) -> Result<Box<dyn PartitionReader>, SourceError> {
+        let offset = from.offset;
         let found = self.partitions.get(partition);
         let path = found.map_or_else(|| PathBuf::from(partition), |p| p.path.clone());
         let failed = |action, source| SourceError::Io { action, path: path.clone(), source };
-        let changed = |reason| SourceError::Changed { path: path.clone(), reason };
+        let changed = |reason| SourceError::Changed { path: path.clone(), offset, reason };
         let found = found.ok_or_else(|| failed("open", ErrorKind::NotFound.into()))?;
 
         let file = match &found.followed {

@@ -4,7 +4,7 @@ use super::super::documents::DocumentsWriter;
 use super::*;
 
 fn opened(path: &Path) -> DocumentsWriter {
-    DocumentsWriter::open(path).unwrap()
+    DocumentsWriter::open(path, None).unwrap()
 }
 
 fn content(path: &Path) -> String {
@@ -109,7 +109,7 @@ fn a_link_is_followed_and_stays() {
 fn what_is_no_file_is_refused_and_left_as_it_is() {
     let dir = TempDir::new().unwrap();
     for path in [dir.path(), Path::new("/dev/null")] {
-        let error = open_documents(path).err().expect("no file");
+        let error = open_documents(path, None).err().expect("no file");
         assert!(error.to_string().contains("could not open file"), "{error}");
     }
     assert!(!Path::new("/dev/null").is_file());

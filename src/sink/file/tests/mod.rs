@@ -16,13 +16,16 @@ mod ranges;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// The names in a directory, in order; drafts as `DRAFT`.
+/// The names in a directory, in order; the drafts of a workshop as `DRAFT`.
 fn names(directory: &Path) -> Vec<String> {
-    let name = |e: io::Result<fs::DirEntry>| e.unwrap().file_name().into_string().unwrap();
-    let mut names: Vec<String> = fs::read_dir(directory).unwrap().map(name).collect();
-    for name in &mut names {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
         if name.ends_with(".tmp") {
-            *name = "DRAFT".to_owned();
+            names.extend(fs::read_dir(entry.path()).unwrap().map(|_| "DRAFT".to_owned()));
+        } else if name != ID {
+            names.push(name);
         }
     }
     names.sort();

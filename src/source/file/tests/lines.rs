@@ -86,7 +86,7 @@ fn peak_bytes(line_bytes: u64, tail: &[u8]) -> (Vec<Seen>, usize) {
     std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).unwrap();
     file.write_all(tail).unwrap();
     let source = source(dir.path(), &["a"], false).unwrap();
-    let mut reader = source.open("a", 0).unwrap();
+    let mut reader = source.open("a", &at(0)).unwrap();
     let (mut records, mut peak) = (Vec::new(), 0);
     loop {
         let mut batch = RawBatch::default();
@@ -117,7 +117,7 @@ fn a_file_of_100_megabytes_without_a_line_end_is_one_oversized_record() {
 fn batches_are_about_as_large_as_asked_for() {
     let dir = files(&[("a", "0123456789\n".repeat(10_000).as_bytes())]);
     let source = source(dir.path(), &["a"], false).unwrap();
-    let mut reader = source.open("a", 0).unwrap();
+    let mut reader = source.open("a", &at(0)).unwrap();
     let mut batch = RawBatch::default();
     assert_eq!(reader.poll(&mut batch, 5_000).unwrap(), Progress::More);
     assert!((4_900..=5_000).contains(&batch.buffer.len()), "{}", batch.buffer.len());
@@ -146,7 +146,7 @@ fn what_stands_before_the_damage_is_delivered_first() {
     bytes.truncate(bytes.len() / 2);
     let dir = files(&[("a.gz", &bytes)]);
     let source = source(dir.path(), &["a.gz"], false).unwrap();
-    let mut reader = source.open("a.gz", 0).unwrap();
+    let mut reader = source.open("a.gz", &at(0)).unwrap();
     let mut records = Vec::new();
     let error = loop {
         let mut batch = RawBatch::default();
@@ -179,7 +179,7 @@ fn progress_is_told_on_the_scale_of_the_disk() {
     let dir = files(&[("a", content.as_bytes()), ("b.gz", &compressed)]);
     let source = source(dir.path(), &["*"], false).unwrap();
     for (name, bytes) in [("a", content.len()), ("b.gz", compressed.len())] {
-        let mut reader = source.open(name, 0).unwrap();
+        let mut reader = source.open(name, &at(0)).unwrap();
         assert_eq!(reader.total_bytes(), Some(bytes as u64));
         drain(reader.as_mut(), 1 << 12).unwrap();
         assert_eq!((reader.total_bytes(), reader.read_bytes()), (Some(bytes as u64), bytes as u64));

@@ -79,7 +79,7 @@ fn a_file_that_can_not_be_opened_is_an_error_that_names_it() {
     let mut source = source(dir.path(), &["a"], false).unwrap();
     assert_eq!(source.discover().unwrap(), ["a"]);
     fs::remove_file(dir.path().join("a")).unwrap();
-    let error = source.open("a", 0).err().expect("deleted");
+    let error = source.open("a", &at(0)).err().expect("deleted");
     assert!(matches!(&error, SourceError::Io { action: "open", path, .. } if path.ends_with("a")), "{error:?}");
 }
 
@@ -89,7 +89,7 @@ fn a_file_shorter_than_the_offset_to_go_on_from_has_changed() {
     let source = source(dir.path(), &["*"], false).unwrap();
     for name in ["a", "a.gz", "a.zst"] {
         assert_eq!(read(&source, name, 4, 10).unwrap(), []);
-        let error = source.open(name, 5).err().expect("too short");
+        let error = source.open(name, &at(5)).err().expect("too short");
         assert!(matches!(&error, SourceError::Changed { .. }), "{error:?}");
     }
 }

@@ -1,0 +1,196 @@
+//! Objects by name, blocking: the only module that knows where the bytes are.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{
+    Error, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+};
+
+use crate::error::JournalError;
+
+/// Requests in flight where several objects are wanted at once.
+const CONCURRENCY: usize = 16;
+
+/// An object store and a prefix in it.
+#[derive(Clone)]
+pub(crate) struct Store {
+    objects: Arc<dyn ObjectStore>,
+    prefix: Path,
+    driver: Driver,
+}
+
+/// Who polls the futures of an object store.
+#[derive(Clone)]
+pub(crate) enum Driver {
+    /// The calling thread. A local directory does its work in `poll` then, without a hand-over to another thread.
+    Caller,
+    /// A runtime of one thread, which remote stores need for their connections.
+    Runtime(Arc<tokio::runtime::Runtime>),
+}
+
+impl Driver {
+    /// A runtime of its own for a remote store.
+    pub(crate) fn runtime() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("journal-io")
+            .enable_all()
+            .build()?;
+        Ok(Driver::Runtime(Arc::new(runtime)))
+    }
+}
+
+/// What became of a conditional creation.
+#[derive(Debug)]
+pub(crate) enum Created {
+    /// The object is durable.
+    Yes,
+    /// There is one of that name.
+    Exists,
+}
+
+impl Store {
+    pub(crate) fn new(objects: Arc<dyn ObjectStore>, prefix: Path, driver: Driver) -> Self {
+        Store { objects, prefix, driver }
+    }
+
+    fn wait<F: Future>(&self, future: F) -> F::Output {
+        match &self.driver {
+            Driver::Caller => futures_executor::block_on(future),
+            Driver::Runtime(runtime) => runtime.block_on(future),
+        }
+    }
+
+    fn path(&self, object: &str) -> Path {
+        self.prefix.parts().chain(Path::from(object).parts()).collect()
+    }
+
+    /// Creates an object that must not exist; durable when it returns [`Created::Yes`].
+    pub(crate) fn create(&self, object: &str, bytes: Bytes) -> Result<Created, JournalError> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.wait(self.objects.put_opts(&self.path(object), PutPayload::from_bytes(bytes), options)) {
+            Ok(_) => Ok(Created::Yes),
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(Created::Exists),
+            Err(source) => Err(JournalError::Store { action: "write", object: object.to_owned(), source }),
+        }
+    }
+
+    /// Writes an object, whatever is there: what a crash in the middle of a write might leave on a poor store.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn overwrite(&self, object: &str, bytes: Bytes) -> Result<(), JournalError> {
+        self.wait(self.objects.put(&self.path(object), PutPayload::from_bytes(bytes)))
+            .map(|_| ())
+            .map_err(|source| JournalError::Store { action: "write", object: object.to_owned(), source })
+    }
+
+    /// Begins an object that is written in pieces, and exists once [`Upload::finish`] returned.
+    pub(crate) fn upload(&self, object: &str) -> Result<Upload, JournalError> {
+        let inner = self
+            .wait(self.objects.put_multipart(&self.path(object)))
+            .map_err(|source| JournalError::Store { action: "write", object: object.to_owned(), source })?;
+        Ok(Upload { store: self.clone(), object: object.to_owned(), inner: Some(inner) })
+    }
+
+    /// The whole object.
+    pub(crate) fn get(&self, object: &str) -> Result<Bytes, JournalError> {
+        self.wait(async { self.objects.get(&self.path(object)).await?.bytes().await })
+            .map_err(|source| read_error(object, source))
+    }
+
+    /// The whole objects, in the order of their names.
+    pub(crate) fn get_all(&self, objects: &[String]) -> Result<Vec<Bytes>, JournalError> {
+        let gets = objects.iter().map(|object| async move {
+            let got = async { self.objects.get(&self.path(object)).await?.bytes().await };
+            got.await.map_err(|source| read_error(object, source))
+        });
+        self.wait(stream::iter(gets).buffered(CONCURRENCY).try_collect())
+    }
+
+    /// `len` bytes from `start`, and the size of the whole object. Fewer bytes if the object ends before.
+    pub(crate) fn get_range(&self, object: &str, start: u64, len: u64) -> Result<(Bytes, u64), JournalError> {
+        let options = GetOptions { range: Some(GetRange::Bounded(start..start + len)), ..GetOptions::default() };
+        self.wait(async {
+            let result = self.objects.get_opts(&self.path(object), options).await?;
+            let size = result.meta.size;
+            Ok((result.bytes().await?, size))
+        })
+        .map_err(|source| read_error(object, source))
+    }
+
+    /// Names within the journal, and sizes, of all objects below a folder of it.
+    pub(crate) fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, JournalError> {
+        let path = self.path(folder);
+        let listed: Vec<_> = self
+            .wait(self.objects.list(Some(&path)).try_collect())
+            .map_err(|source| JournalError::Store { action: "list", object: format!("{folder}/"), source })?;
+        let name = |location: &Path| {
+            let rest: Vec<_> = location.prefix_match(&path)?.map(|part| part.as_ref().to_owned()).collect();
+            Some(format!("{folder}/{}", rest.join("/")))
+        };
+        Ok(listed.iter().filter_map(|meta| Some((name(&meta.location)?, meta.size))).collect())
+    }
+
+    /// Removes objects; one that is gone already is fine.
+    pub(crate) fn remove(&self, objects: &[String]) -> Result<(), JournalError> {
+        let paths: Vec<_> = objects.iter().map(|object| Ok(self.path(object))).collect();
+        let mut first = None;
+        self.wait(async {
+            let mut removed = self.objects.delete_stream(stream::iter(paths).boxed());
+            while let Some(result) = removed.next().await {
+                if let Err(error) = result
+                    && !matches!(error, Error::NotFound { .. })
+                {
+                    first.get_or_insert(error);
+                }
+            }
+        });
+        let object = objects.first().cloned().unwrap_or_default();
+        first.map_or(Ok(()), |source| Err(JournalError::Store { action: "remove", object, source }))
+    }
+}
+
+fn read_error(object: &str, source: Error) -> JournalError {
+    match source {
+        Error::NotFound { .. } => JournalError::Missing { object: object.to_owned() },
+        source => JournalError::Store { action: "read", object: object.to_owned(), source },
+    }
+}
+
+/// An object that is written in pieces. Dropped before its end, it leaves no object.
+pub(crate) struct Upload {
+    store: Store,
+    object: String,
+    inner: Option<Box<dyn MultipartUpload>>,
+}
+
+impl Upload {
+    /// Adds a piece; all but the last should be of one size, and at least 5 MiB.
+    pub(crate) fn write(&mut self, bytes: Bytes) -> Result<(), JournalError> {
+        let inner = self.inner.as_mut().expect("present until the upload is finished");
+        let piece = inner.put_part(PutPayload::from_bytes(bytes));
+        self.store.wait(piece).map_err(|source| self.error(source))
+    }
+
+    /// Makes the object durable.
+    pub(crate) fn finish(mut self) -> Result<(), JournalError> {
+        let mut inner = self.inner.take().expect("present until the upload is finished");
+        self.store.wait(inner.complete()).map(|_| ()).map_err(|source| self.error(source))
+    }
+
+    fn error(&self, source: Error) -> JournalError {
+        JournalError::Store { action: "write", object: self.object.clone(), source }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Some(mut inner) = self.inner.take() {
+            // What cannot be aborted is left to the store's own rules for unfinished uploads.
+            let _ = self.store.wait(inner.abort());
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The newest record of each key of an epoch.
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use super::versioned::Versioned;
+
+/// What closing an epoch found, besides the changes of rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Records that came after a newer one of their key.
+    pub superseded: u64,
+    /// Keys whose records come from different partitions without a version.
+    pub ambiguous: u64,
+}
+
+/// The newest record of each key that an epoch has seen so far, in the order in which keys were first seen.
+///
+/// Order matters for speed alone: records that came together stand together in memory, and what follows visits them so.
+#[derive(Debug)]
+pub(super) struct Candidates<R> {
+    newest: Vec<R>,
+    /// `(route, place in newest)`; with the route beside it, growing and probing touch no record.
+    places: HashTable<(u64, u32)>,
+    found: Found,
+}
+
+impl<R> Default for Candidates<R> {
+    fn default() -> Self {
+        Candidates { newest: Vec::new(), places: HashTable::new(), found: Found::default() }
+    }
+}
+
+impl<R: Versioned> Candidates<R> {
+    /// Takes a record in. Memory: one record a key, whatever the number of its versions.
+    pub(super) fn offer(&mut self, record: R) {
+        let route = record.route();
+        let same = |(other, place): &(u64, u32)| *other == route && self.newest[*place as usize].same_key(&record);
+        match self.places.entry(route, same, |(route, _)| *route) {
+            Entry::Vacant(vacant) => {
+                let place = u32::try_from(self.newest.len()).expect("fewer than 2^32 keys an epoch and worker");
+                vacant.insert((route, place));
+                self.newest.push(record);
+            }
+            Entry::Occupied(occupied) => {
+                let newest = &mut self.newest[occupied.get().1 as usize];
+                self.found.superseded += 1;
+                self.found.ambiguous += u64::from(record.is_ambiguous_with(newest));
+                if record.is_after(newest) {
+                    *newest = record;
+                }
+            }
+        }
+    }
+
+    /// The newest records, in the order in which their keys were first seen; and what was found on the way.
+    pub(super) fn finish(self) -> (Vec<R>, Found) {
+        (self.newest, self.found)
+    }
+}

@@ -1,0 +1,198 @@
+//! The rows of a table: what an epoch changes, what is journalled of it, and what a journal brings back.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use super::candidates::Found;
+use super::versioned::Versioned;
+
+/// A change of a table's state, for a journal. A deletion that must be remembered is state too.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum TableChange<R> {
+    /// The state of the key is this record.
+    Set(R),
+    /// There is nothing of the key of this record any more.
+    Remove(R),
+}
+
+/// The records of a table, one a key; among them the deletions that it must remember.
+#[derive(Debug)]
+pub(super) struct Rows<R> {
+    slots: HashTable<Slot<R>>,
+    /// Remembered deletions, by the epoch of their arrival.
+    deletions: VecDeque<(u64, R)>,
+    /// How long they are remembered, in the unit of epochs.
+    remember: u64,
+}
+
+#[derive(Debug)]
+struct Slot<R> {
+    route: u64,
+    /// The epoch of the record's arrival.
+    epoch: u64,
+    record: R,
+}
+
+fn is_gone<R: Versioned>(record: &R) -> bool {
+    record.is_deletion() && !record.is_remembered()
+}
+
+impl<R: Versioned + Clone> Rows<R> {
+    pub(super) fn new(remember: u64) -> Self {
+        Rows { slots: HashTable::new(), deletions: VecDeque::new(), remember }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Applies the newest records of an epoch. Emits the rows that go (-1) and come (+1), and notes each change of state. A
+    /// record that changes no row emits nothing; it is noted all the same, because later ones are compared with it.
+    pub(super) fn apply(
+        &mut self,
+        epoch: u64,
+        newest: Vec<R>,
+        mut emit: impl FnMut(&R, isize),
+        mut note: impl FnMut(TableChange<R>),
+    ) -> Found {
+        self.forget(epoch, &mut note);
+        if self.slots.is_empty() {
+            self.slots.reserve(newest.len(), |slot| slot.route);
+        }
+        let mut found = Found::default();
+        for record in newest {
+            let route = record.route();
+            let same = |slot: &Slot<R>| slot.route == route && slot.record.same_key(&record);
+            match self.slots.entry(route, same, |slot| slot.route) {
+                Entry::Vacant(_) if is_gone(&record) => continue,
+                Entry::Vacant(vacant) => {
+                    if !record.is_deletion() {
+                        emit(&record, 1);
+                    }
+                    note(TableChange::Set(record.clone()));
+                    vacant.insert(Slot { route, epoch, record: record.clone() });
+                }
+                Entry::Occupied(mut occupied) => {
+                    let slot = occupied.get_mut();
+                    found.ambiguous += u64::from(record.is_ambiguous_with(&slot.record));
+                    if !record.is_after(&slot.record) {
+                        found.superseded += 1;
+                        continue;
+                    }
+                    difference(&slot.record, &record, &mut emit);
+                    if is_gone(&record) {
+                        note(TableChange::Remove(record));
+                        occupied.remove();
+                        continue;
+                    }
+                    note(TableChange::Set(record.clone()));
+                    *slot = Slot { route, epoch, record: record.clone() };
+                }
+            }
+            if record.is_deletion() {
+                self.deletions.push_back((epoch, record));
+            }
+        }
+        found
+    }
+
+    /// Takes in a state of a key that a journal has, as of `epoch`; whatever order they come in, the latest stays.
+    ///
+    /// [`Rows::settle`] must follow the last of them.
+    pub(super) fn load(&mut self, epoch: u64, record: R) {
+        let route = record.route();
+        let same = |slot: &Slot<R>| slot.route == route && slot.record.same_key(&record);
+        match self.slots.entry(route, same, |slot| slot.route) {
+            Entry::Vacant(vacant) => _ = vacant.insert(Slot { route, epoch, record }),
+            Entry::Occupied(mut occupied) if occupied.get().epoch <= epoch => {
+                *occupied.get_mut() = Slot { route, epoch, record };
+            }
+            Entry::Occupied(_) => (),
+        }
+    }
+
+    /// Ends a load: what is gone leaves, remembered deletions are remembered.
+    pub(super) fn settle(&mut self) {
+        self.slots.retain(|slot| !is_gone(&slot.record));
+        let deletions = self.slots.iter().filter(|slot| slot.record.is_deletion());
+        let mut deletions: Vec<_> = deletions.map(|slot| (slot.epoch, slot.record.clone())).collect();
+        deletions.sort_by_key(|(epoch, _)| *epoch);
+        self.deletions = deletions.into();
+    }
+
+    /// Applies what an epoch had made of the rows when it was first there; its order was decided then.
+    pub(super) fn replay(&mut self, epoch: u64, record: R, mut emit: impl FnMut(&R, isize)) {
+        let route = record.route();
+        let same = |slot: &Slot<R>| slot.route == route && slot.record.same_key(&record);
+        if record.is_deletion() && record.is_remembered() {
+            self.deletions.push_back((epoch, record.clone()));
+        }
+        match self.slots.entry(route, same, |slot| slot.route) {
+            Entry::Vacant(_) if is_gone(&record) => (),
+            Entry::Vacant(vacant) => {
+                if !record.is_deletion() {
+                    emit(&record, 1);
+                }
+                vacant.insert(Slot { route, epoch, record });
+            }
+            Entry::Occupied(mut occupied) => {
+                difference(&occupied.get().record, &record, &mut emit);
+                if is_gone(&record) {
+                    occupied.remove();
+                } else {
+                    *occupied.get_mut() = Slot { route, epoch, record };
+                }
+            }
+        }
+    }
+
+    /// The row of a key.
+    pub(super) fn get(&self, key: &R) -> Option<&R> {
+        let route = key.route();
+        let slot = self.slots.find(route, |slot| slot.route == route && slot.record.same_key(key))?;
+        Some(&slot.record).filter(|record| !record.is_deletion())
+    }
+
+    /// All rows, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &R> {
+        self.slots.iter().map(|slot| &slot.record).filter(|record| !record.is_deletion())
+    }
+
+    /// Gives all rows away.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = R> + '_ {
+        self.slots.drain().map(|slot| slot.record).filter(|record| !record.is_deletion())
+    }
+
+    /// Drops deletions that were remembered for long enough, unless a newer record has taken their place.
+    fn forget(&mut self, epoch: u64, note: &mut impl FnMut(TableChange<R>)) {
+        let remember = self.remember;
+        while let Some((_, old)) = self.deletions.pop_front_if(|(arrived, _)| arrived.saturating_add(remember) <= epoch)
+        {
+            let still = |slot: &Slot<R>| {
+                slot.record.same_key(&old) && slot.record.is_deletion() && !slot.record.is_after(&old)
+            };
+            if let Ok(entry) = self.slots.find_entry(old.route(), still) {
+                entry.remove();
+                note(TableChange::Remove(old));
+            }
+        }
+    }
+}
+
+/// What becomes of the row when a key's record is replaced.
+fn difference<R: Versioned>(old: &R, new: &R, emit: &mut impl FnMut(&R, isize)) {
+    if old.is_deletion() == new.is_deletion() && old.same_row(new) {
+        return;
+    }
+    if !old.is_deletion() {
+        emit(old, -1);
+    }
+    if !new.is_deletion() {
+        emit(new, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests;

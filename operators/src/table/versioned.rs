@@ -1,0 +1,46 @@
+//! What a table must know of its records.
+
+use std::sync::Arc;
+
+/// A record that a table can fold: it has a key, an order among the records of its key, and may be a deletion.
+pub trait Versioned {
+    /// The routing hash of the key.
+    fn route(&self) -> u64;
+    /// Whether both have the same key.
+    fn same_key(&self, other: &Self) -> bool;
+    /// Whether this record comes after `other`, which has the same key. A total order, whatever order records arrive in.
+    fn is_after(&self, other: &Self) -> bool;
+    /// Whether the record deletes its key's row.
+    fn is_deletion(&self) -> bool;
+    /// Whether a deletion must be remembered, because an older record may still arrive.
+    fn is_remembered(&self) -> bool;
+    /// Whether both stand for the same row.
+    fn same_row(&self, other: &Self) -> bool;
+    /// Whether the order of the two is not given by their source: they come from different partitions, and have no version.
+    fn is_ambiguous_with(&self, other: &Self) -> bool;
+}
+
+/// Shared records fold like the records themselves.
+impl<R: Versioned> Versioned for Arc<R> {
+    fn route(&self) -> u64 {
+        (**self).route()
+    }
+    fn same_key(&self, other: &Self) -> bool {
+        (**self).same_key(other)
+    }
+    fn is_after(&self, other: &Self) -> bool {
+        (**self).is_after(other)
+    }
+    fn is_deletion(&self) -> bool {
+        (**self).is_deletion()
+    }
+    fn is_remembered(&self) -> bool {
+        (**self).is_remembered()
+    }
+    fn same_row(&self, other: &Self) -> bool {
+        (**self).same_row(other)
+    }
+    fn is_ambiguous_with(&self, other: &Self) -> bool {
+        (**self).is_ambiguous_with(other)
+    }
+}

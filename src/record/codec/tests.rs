@@ -1,0 +1,321 @@
+//! What is written is read again; nothing else is ever read as a row.
+
+use flowstone_operators::interval::Boundary;
+use flowstone_operators::route::Route;
+use proptest::prelude::*;
+
+use super::*;
+use crate::record::decode::FacetSpec;
+use crate::record::path::FieldPath;
+
+const JOEY: &str = r#"{"annotation_id":"c1","type":"CHARACTER_SEARCH","label":"Joey","associated_ids":{"MOVIE_ID":"81686010","ASSET_ID":"a7"},"confidence_score":0.93,"time_range":{"start_time_ns":2000000000,"end_time_ns":8000000000},"deleted":false}"#;
+
+fn facet() -> FacetSpec {
+    let path = FieldPath::literal;
+    FacetSpec {
+        by: path("/associated_ids/ASSET_ID"),
+        kind: path("/type"),
+        start: path("/time_range/start_time_ns"),
+        end: path("/time_range/end_time_ns"),
+        boundary: Boundary::Exclusive,
+        max_range_ns: 100_000_000_000_000,
+        context: "associated_ids".to_owned(),
+        keep: None,
+    }
+}
+
+fn spec(facets: Vec<FacetSpec>) -> DecodeSpec {
+    let path = FieldPath::literal;
+    DecodeSpec { key: vec![path("/annotation_id")], version: None, delete: Some(path("/deleted")), facets }
+}
+
+fn position() -> Position {
+    Position { source: 3, partition: 70_000, offset: 1 << 40 }
+}
+
+fn joey(spec: &DecodeSpec) -> Record {
+    decode::Decoder::new(spec).decode(JOEY.as_bytes(), position(), || Key::One("origin".into())).unwrap()
+}
+
+fn encoded(record: &Record, fingerprint: u64) -> (Vec<u8>, Vec<u8>) {
+    let (mut key, mut value) = (Vec::new(), Vec::new());
+    encode_key(&record.key, &mut key);
+    encode_record(record, fingerprint, &mut value);
+    (key, value)
+}
+
+/// Records are equal by key and payload; here all of it counts.
+fn assert_same(a: &Record, b: &Record) {
+    assert_eq!((&a.key, a.route, a.version, a.position, &a.body), (&b.key, b.route, b.version, b.position, &b.body));
+}
+
+fn other() -> FacetSpec {
+    FacetSpec { by: FieldPath::literal("/label"), keep: Some(vec!["label".to_owned()]), ..facet() }
+}
+
+#[test]
+fn a_row_comes_back_as_it_was() {
+    let spec = spec(vec![facet(), other()]);
+    let record = joey(&spec);
+    let (key, value) = encoded(&record, fingerprint(&spec));
+    let mut decoder = Decoder::new(&spec);
+    let [first, second] = [0, 1].map(|_| decoder.record(&key, record.route, &value).unwrap());
+    assert_same(&first, &record);
+    let Scalar::Str(asset) = &first.body().facets(0).asset else { panic!("a string") };
+    let Scalar::Str(same) = &second.body().facets(0).asset else { panic!("a string") };
+    assert!(std::sync::Arc::ptr_eq(asset, same), "equal strings are shared");
+    assert!(value.len() < JOEY.len() + 2 * 60, "{} bytes for {}", value.len(), JOEY.len());
+}
+
+#[test]
+fn the_facets_of_a_changed_operator_are_taken_from_the_payload_again() {
+    let (written, read) = (spec(vec![facet()]), spec(vec![other(), facet()]));
+    let (key, value) = encoded(&joey(&written), fingerprint(&written));
+    let record = Decoder::new(&read).record(&key, 0, &value).unwrap();
+    assert_eq!(record.body, joey(&read).body);
+}
+
+#[test]
+fn a_row_of_no_use_for_an_added_operator_says_why_and_says_it_again() {
+    let mut needs_more = facet();
+    needs_more.by = FieldPath::literal("/associated_ids/EPISODE_ID");
+    let (written, read) = (spec(vec![facet()]), spec(vec![facet(), needs_more]));
+    let (key, value) = encoded(&joey(&written), fingerprint(&written));
+    let mut decoder = Decoder::new(&read);
+    let record = decoder.record(&key, 0, &value).unwrap();
+    assert_eq!(record.body().unusable(0), None);
+    assert_eq!(record.body().unusable(1), Some("no field /associated_ids/EPISODE_ID"));
+    let (key, value) = encoded(&record, fingerprint(&read));
+    assert_same(&decoder.record(&key, 0, &value).unwrap(), &record);
+}
+
+#[test]
+fn facets_that_may_be_missing_take_no_more_memory() {
+    assert_eq!(size_of::<Result<Facets, Box<str>>>(), size_of::<Facets>());
+}
+
+#[test]
+fn the_fingerprint_is_pinned_and_tells_settings_apart() {
+    // State is read by it: it must not change without need.
+    assert_eq!(fingerprint(&spec(vec![facet()])), 9982260296262900072);
+    let change = |change: &dyn Fn(&mut FacetSpec)| {
+        let mut facet = facet();
+        change(&mut facet);
+        spec(vec![facet])
+    };
+    let mut specs = vec![spec(vec![facet()]), spec(vec![]), spec(vec![facet(), facet()]), spec(vec![other()])];
+    specs.push(change(&|f| f.boundary = Boundary::Inclusive));
+    specs.push(change(&|f| f.max_range_ns += 1));
+    specs.push(change(&|f| f.context = "associated_ids\nkeep 3 all".to_owned()));
+    specs.push(change(&|f| f.keep = Some(vec![])));
+    specs.push(change(&|f| f.keep = Some(vec!["a\nkept 1 b".to_owned()])));
+    specs.push(change(&|f| f.keep = Some(vec!["a".to_owned(), "b".to_owned()])));
+    specs.push(DecodeSpec { delete: None, ..spec(vec![facet()]) });
+    specs.push(DecodeSpec { key: vec![], ..spec(vec![facet()]) });
+    let mut fingerprints: Vec<u64> = specs.iter().map(fingerprint).collect();
+    fingerprints.sort_unstable();
+    fingerprints.dedup();
+    assert_eq!(fingerprints.len(), specs.len());
+}
+
+#[test]
+fn the_format_is_pinned() {
+    let record = Record::new(
+        Key::Composite(vec!["a7".into(), Scalar::Int(-2), Scalar::UInt(u64::MAX)].into()),
+        Some(-3),
+        Position { source: 1, partition: 300, offset: 5 },
+        None,
+    );
+    let (key, value) = encoded(&record, 0);
+    let numbers = [&[1, 0xfe], &[0xff; 7][..], &[2], &[0xff; 8]].concat();
+    assert_eq!(key, [&[16, 3, 3, 2, b'a', b'7'][..], &numbers].concat());
+    assert_eq!(value, [1, 1, 1, 0xac, 2, 5, 5]);
+    let (_, value) = encoded(&joey(&spec(vec![facet()])), 0x0807_0605_0403_0201);
+    let head = [1, 2, 3, 0xf0, 0xa2, 4, 0x80, 0x80, 0x80, 0x80, 0x80, 32, 1, 2, 3, 4, 5, 6, 7, 8, 0xe3, 1];
+    assert_eq!(value[..head.len()], head);
+    let tail = &value[head.len() + JOEY.len()..];
+    let expected: Vec<u8> = [
+        &[1, 1, 3, 2, b'a', b'7', 16][..],
+        b"CHARACTER_SEARCH",
+        &[0x80, 0xa8, 0xd6, 0xb9, 7, 0x80, 0xf8, 0x82, 0xad, 22],
+        // The context; then the pieces: the id, the type's value and the label, score and range.
+        &[1, 63, 56, 3, 4, 20, 119, 33, 225, 3, 90],
+    ]
+    .concat();
+    assert_eq!(tail, expected);
+    assert_eq!(Decoder::new(&spec(vec![])).record(&key, 1, &[2, 0]), Err(CodecError::Format(2)));
+}
+
+#[test]
+fn keys_that_are_not_in_their_only_form_are_refused() {
+    let int = |kind: u8, value: u64| [&[kind][..], &value.to_le_bytes()].concat();
+    assert_eq!(decode_key(&int(UINT, 7)), Err(CodecError::Invalid("integer")));
+    assert_eq!(decode_key(&int(INT, 7)), Ok(Key::One(Scalar::Int(7))));
+    assert_eq!(decode_key(&[STR, 0x81, 0, b'a']), Err(CodecError::Invalid("number")));
+    assert_eq!(decode_key(&[STR, 1, 0xff]), Err(CodecError::Invalid("text: it is not UTF-8")));
+    assert_eq!(decode_key(&[COMPOSITE, 0xff, 0xff, 0xff, 0xff, 1]), Err(CodecError::Truncated));
+    assert_eq!(decode_key(&[]), Err(CodecError::Truncated));
+}
+
+#[test]
+fn dead_letters_come_back_as_they_were() {
+    let letter = DeadLetter {
+        node: "annotations".into(),
+        origin: "a.ndjson".into(),
+        offset: u64::MAX,
+        reason: "no field /é".to_owned(),
+        payload: (*b"\xff\0junk").into(),
+        payload_bytes: 1 << 33,
+    };
+    let (mut key, mut value) = (Vec::new(), Vec::new());
+    encode_dead_letter_key(&letter, &mut key);
+    encode_dead_letter(&letter, &mut value);
+    let mut decoder = Decoder::new(&spec(vec![]));
+    assert_eq!(decoder.dead_letter(&key, &value), Ok(letter));
+    for cut in 0..key.len() {
+        assert!(decoder.dead_letter(&key[..cut], &value).is_err());
+    }
+    for cut in 0..value.len() {
+        assert!(decoder.dead_letter(&key, &value[..cut]).is_err());
+    }
+    assert!(decode_key(&key).is_err(), "no key of a record");
+}
+
+fn scalars() -> impl Strategy<Value = Scalar> {
+    prop_oneof![
+        any::<i64>().prop_map(Scalar::Int),
+        (1u64 << 63..).prop_map(Scalar::UInt),
+        ".{0,20}".prop_map(|text| Scalar::Str(text.into())),
+    ]
+}
+
+fn keys() -> impl Strategy<Value = Key> {
+    let composite = prop::collection::vec(scalars(), 0..4).prop_map(|parts| Key::Composite(parts.into()));
+    prop_oneof![scalars().prop_map(Key::One), composite]
+}
+
+fn facets_of(payload_bytes: u32) -> impl Strategy<Value = Facets> {
+    let slices = move || (0..=payload_bytes, 0..=payload_bytes).prop_map(|(a, b)| Slice { start: a.min(b), end: a.max(b) });
+    let lead = prop::sample::select(vec![Lead::None, Lead::Comma, Lead::Type, Lead::CommaType]);
+    let piece = (slices(), lead).prop_map(|(slice, lead)| ChildPiece { slice, lead });
+    let context = prop::option::of(slices());
+    let start = prop_oneof![0..100i64, 0..i64::MAX - 1];
+    (scalars(), ".{0,9}", start, any::<i64>(), context, prop::collection::vec(piece, 0..7)).prop_map(
+        |(asset, kind, start_ns, length, context, pieces)| Facets {
+            asset,
+            kind: kind.into(),
+            interval: Interval::new(start_ns, start_ns + 1 + length.rem_euclid(i64::MAX - start_ns)),
+            context,
+            child: ChildPieces::new(pieces.into()).unwrap(),
+        },
+    )
+}
+
+fn bodies() -> impl Strategy<Value = Body> {
+    ".{0,200}".prop_flat_map(|payload| {
+        let facets = prop_oneof![
+            4 => facets_of(payload.len() as u32).prop_map(Ok),
+            1 => ".{0,30}".prop_map(|reason| Err(reason.into_boxed_str())),
+        ];
+        prop::collection::vec(facets, 2)
+            .prop_map(move |facets| Body { payload: payload.as_bytes().into(), facets: facets.into() })
+    })
+}
+
+fn records() -> impl Strategy<Value = Record> {
+    let position = (any::<u16>(), any::<u32>(), any::<u64>());
+    (keys(), prop::option::of(any::<i64>()), position, prop::option::of(bodies())).prop_map(
+        |(key, version, (source, partition, offset), body)| {
+            Record::new(key, version, Position { source, partition, offset }, body)
+        },
+    )
+}
+
+fn two() -> DecodeSpec {
+    spec(vec![facet(), other()])
+}
+
+proptest! {
+    #[test]
+    fn any_row_comes_back_as_it_was(record in records()) {
+        let (key, value) = encoded(&record, fingerprint(&two()));
+        assert_same(&Decoder::new(&two()).record(&key, record.key.route(), &value).unwrap(), &record);
+    }
+
+    #[test]
+    fn keys_are_equal_if_and_only_if_their_bytes_are(a in keys(), b in keys()) {
+        let bytes = |key: &Key| {
+            let mut bytes = Vec::new();
+            encode_key(key, &mut bytes);
+            bytes
+        };
+        prop_assert_eq!(a == b, bytes(&a) == bytes(&b));
+        prop_assert_eq!(decode_key(&bytes(&a)), Ok(a));
+    }
+
+    #[test]
+    fn every_truncation_is_an_error_and_so_is_more(record in records()) {
+        let (key, mut value) = encoded(&record, fingerprint(&two()));
+        let mut decoder = Decoder::new(&two());
+        for cut in 0..value.len() {
+            prop_assert!(decoder.record(&key, 0, &value[..cut]).is_err(), "cut at {}", cut);
+        }
+        for cut in 0..key.len() {
+            prop_assert!(decode_key(&key[..cut]).is_err());
+        }
+        value.push(0);
+        prop_assert!(decoder.record(&key, 0, &value).is_err());
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(key in prop::collection::vec(any::<u8>(), 0..40), value in prop::collection::vec(any::<u8>(), 0..200)) {
+        let mut decoder = Decoder::new(&two());
+        let _ = (decode_key(&key), decoder.dead_letter(&key, &value));
+        let _ = decoder.record(&[INT, 0, 0, 0, 0, 0, 0, 0, 0], 0, &value);
+    }
+
+    #[test]
+    fn no_damage_makes_it_or_what_reads_the_row_panic(record in records(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let (key, mut value) = encoded(&record, fingerprint(&two()));
+        *at.get_mut(&mut value) = byte;
+        if let Ok(Record { body: Some(body), .. }) = Decoder::new(&two()).record(&key, 0, &value) {
+            let pieces = body.facets.iter().flatten().flat_map(|f| f.child.pieces.iter().map(|p| p.slice).chain(f.context));
+            let bytes: usize = pieces.map(|slice| slice.of(&body.payload).len()).sum();
+            prop_assert!(bytes <= body.payload.len() * 20);
+        }
+    }
+}
+
+/// Run with `cargo test --release --lib codec -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn how_long_a_row_takes() {
+    let spec = spec(vec![facet()]);
+    let rows: Vec<Record> = (0..200_000)
+        .map(|n| {
+            let line = JOEY.replace("\"c1\"", &format!("\"annotation-{n:09}\"")).replace("\"a7\"", &format!("\"asset-{}\"", n % 200));
+            let line = line.replace("\"Joey\"", "\"Joey, at the table in the coffee house\"");
+            decode::Decoder::new(&spec).decode(line.as_bytes(), position(), || Key::One("o".into())).unwrap()
+        })
+        .collect();
+    let fingerprint = fingerprint(&spec);
+    let encoded: Vec<_> = rows.iter().map(|row| encoded(row, fingerprint)).collect();
+    let bytes = encoded.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() / rows.len();
+    let mut decoder = Decoder::new(&spec);
+    for _ in 0..3 {
+        let start = std::time::Instant::now();
+        let mut buffer = Vec::with_capacity(bytes * rows.len() * 2);
+        for row in &rows {
+            encode_key(&row.key, &mut buffer);
+            encode_record(row, fingerprint, &mut buffer);
+        }
+        let encode = start.elapsed();
+        let start = std::time::Instant::now();
+        let read: Vec<Record> =
+            encoded.iter().zip(&rows).map(|((key, value), row)| decoder.record(key, row.route, value).unwrap()).collect();
+        let decode = start.elapsed();
+        let per_row = |time: std::time::Duration| time.as_nanos() as usize / rows.len();
+        eprintln!("{bytes} bytes a row: encode {} ns, decode {} ns", per_row(encode), per_row(decode));
+        assert_eq!(read.len(), rows.len());
+    }
+}

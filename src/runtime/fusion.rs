@@ -1,0 +1,90 @@
+//! Fusion in a pipeline: from rows of a table to documents and to what is refused.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use differential_dataflow::{AsCollection, VecCollection};
+use flowstone_operators::fuse::{Facets, Rejection, fuse};
+use flowstone_operators::interval::Interval;
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Concat, OkErr};
+
+use super::dataflow::Rows;
+use super::metrics::FuseMetrics;
+use crate::pipeline::compile::FusePlan;
+use crate::record::{DeadLetter, Fused, Key, Record, Rejected, Row, Scalar, moment_bytes};
+
+/// The documents of a `fuse`, and those that it rejects. Up to `quiet_through` its readers know what the table gives.
+pub(super) fn moments_of<'scope>(
+    table: VecCollection<'scope, u64, Arc<Record>, isize>,
+    plan: &FusePlan,
+    quiet_through: Option<u64>,
+) -> (Rows<'scope>, Rows<'scope>) {
+    let (facet, most_bytes) = (plan.facet, plan.max_document_bytes);
+    let most_children = plan.options.max_children();
+    let at = usize::from(facet);
+    let options = match quiet_through {
+        Some(epoch) => plan.options.clone().with_quiet_through(epoch),
+        None => plan.options.clone(),
+    };
+    let name = plan.name.clone();
+    let (usable, unusable) = table.inner.ok_err(move |(record, epoch, diff)| match record.body().unusable(at) {
+        None => Ok(((record.body().facets(at).asset.clone(), record), epoch, diff)),
+        Some(reason) => Err((unusable_row(&record, &name, reason), epoch, diff)),
+    });
+    let by_asset = usable.container::<Vec<_>>().as_collection();
+    let (moments, too_many) = fuse(by_asset, options, move |record: &Arc<Record>| {
+        let facets = record.body().facets(at);
+        Facets { kind: &facets.kind, interval: facets.interval }
+    });
+    let fused = moments.inner.map(move |(moment, epoch, diff)| (Fused { moment, facet }, epoch, diff));
+    // A pure function of the document, so that its retraction takes the same way.
+    let (documents, too_large) = fused.ok_err(move |(fused, epoch, diff)| {
+        let bytes = moment_bytes(&fused);
+        if bytes <= most_bytes {
+            return Ok((Row::Moment(fused), epoch, diff));
+        }
+        let reason = format!("document of {bytes} bytes is larger than max_document_bytes {most_bytes}");
+        Err((rejected(fused.moment.key, fused.moment.interval, reason), epoch, diff))
+    });
+    let too_many = too_many.inner.map(move |(rejection, epoch, diff)| {
+        let Rejection { key, interval, children } = rejection;
+        let reason = format!("document of {children} children is larger than max_children {most_children}");
+        (rejected(key, interval, reason), epoch, diff)
+    });
+    let refused = too_large.container::<Vec<_>>().concat(too_many).concat(unusable.container::<Vec<_>>());
+    (documents.container::<Vec<_>>(), refused)
+}
+
+/// A row that was decoded for other operators than those that read it now.
+fn unusable_row(record: &Record, node: &str, reason: &str) -> Row {
+    let mut key = Vec::new();
+    record.key.write_json(&mut key);
+    let reason = format!("row {} can not be used by {node:?}: {reason}", String::from_utf8_lossy(&key));
+    Row::Rejected(Arc::new(Rejected { key: record.key.clone(), reason }))
+}
+
+fn rejected(asset: Scalar, interval: Interval, reason: String) -> Row {
+    let key = Key::Composite(vec![asset, Scalar::Int(interval.start_ns())].into());
+    Row::Rejected(Arc::new(Rejected { key, reason }))
+}
+
+/// A dead letter for each document that comes to be rejected.
+pub(super) fn rejections<'scope>(rejected: Rows<'scope>, node: &str, metrics: Arc<FuseMetrics>) -> Rows<'scope> {
+    let node: Arc<str> = node.into();
+    rejected.flat_map(move |(row, epoch, diff)| {
+        metrics.rejected.fetch_add(diff as u64, Relaxed);
+        let Row::Rejected(rejected) = row else { return None };
+        let mut key = Vec::new();
+        rejected.key.write_json(&mut key);
+        let letter = DeadLetter {
+            node: node.clone(),
+            origin: String::from_utf8_lossy(&key).into(),
+            offset: epoch,
+            reason: rejected.reason.clone(),
+            payload: Box::default(),
+            payload_bytes: 0,
+        };
+        (diff > 0).then(|| (Row::DeadLetter(Arc::new(letter)), epoch, 1))
+    })
+}

@@ -1,0 +1,131 @@
+//! What a pipeline's nodes are, for the journal: a changed one is noticed at the next start (law L8).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::pipeline::Pipeline;
+use crate::pipeline::compile::{Collection, Plan};
+use crate::pipeline::model::SinkSpec;
+
+/// Raised when a table folds the same records to other rows than before.
+const TABLE_SEMANTICS: u32 = 1;
+
+/// Raised when `fuse` makes other documents of the same rows than before.
+const FUSE_SEMANTICS: u32 = 1;
+
+/// The settings of each node that its results depend on, as JSON text: `table NAME`, `fuse NAME`, `sink NAME`.
+pub(super) fn nodes(pipeline: &Pipeline) -> BTreeMap<String, String> {
+    let mut nodes = BTreeMap::new();
+    for (name, source) in &pipeline.sources {
+        let settings = json!({ "key": source.key, "version": source.version, "delete": source.delete });
+        nodes.insert(format!("table {name}"), text(settings, TABLE_SEMANTICS));
+    }
+    for (name, operator) in &pipeline.operators {
+        if let Some(upsert) = &operator.upsert {
+            let settings = without(upsert, &["tombstones"]);
+            nodes.insert(format!("table {name}"), text(settings, TABLE_SEMANTICS));
+        }
+        if let Some(fuse) = &operator.fuse {
+            nodes.insert(format!("fuse {name}"), text(without(fuse, &[]), FUSE_SEMANTICS));
+        }
+    }
+    for (name, sink) in &pipeline.sinks {
+        nodes.insert(format!("sink {name}"), sink_settings(sink).to_string());
+    }
+    nodes
+}
+
+/// What a sink writes; where it writes is known by the store's identity.
+fn sink_settings(sink: &SinkSpec) -> Value {
+    let mut settings = Map::from_iter([("from".to_owned(), json!(sink.from))]);
+    if let Some(sqlite) = &sink.sqlite {
+        settings.insert("sqlite".to_owned(), without(sqlite, &["path"]));
+    }
+    if let Some(tantivy) = &sink.tantivy {
+        settings.insert("tantivy".to_owned(), without(tantivy, &["path", "commit"]));
+    }
+    let kind = |name: &str, is_there: bool| is_there.then(|| (name.to_owned(), json!({})));
+    settings.extend(kind("file", sink.file.is_some()).into_iter().chain(kind("discard", sink.discard.is_some())));
+    Value::Object(settings)
+}
+
+fn without(spec: &impl Serialize, left_out: &[&str]) -> Value {
+    let mut value = serde_json::to_value(spec).expect("settings are plain data");
+    if let Value::Object(fields) = &mut value {
+        fields.retain(|name, value| !left_out.contains(&name.as_str()) && !value.is_null());
+    }
+    value
+}
+
+fn text(mut settings: Value, semantics: u32) -> String {
+    settings["semantics"] = json!(semantics);
+    settings.to_string()
+}
+
+/// A node that is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedNode {
+    /// `table NAME`, `fuse NAME` or `sink NAME`.
+    pub node: String,
+    /// What differs, for people: `bucket: "1s", was "2s"`.
+    pub differences: Vec<String>,
+}
+
+impl ChangedNode {
+    /// Its name, if its results are kept in the journal, so that it must be built anew.
+    pub fn table(&self) -> Option<&str> {
+        self.node.strip_prefix("table ")
+    }
+}
+
+/// The nodes that are in both and differ.
+pub(super) fn changed(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<ChangedNode> {
+    let both = now.iter().filter_map(|(node, settings)| Some((node, before.get(node)?, settings)));
+    let differ = both.filter(|(_, before, now)| before != now);
+    differ.map(|(node, before, now)| ChangedNode { node: node.clone(), differences: differences(before, now) }).collect()
+}
+
+fn differences(before: &str, now: &str) -> Vec<String> {
+    let fields = |text: &str| serde_json::from_str::<BTreeMap<String, Value>>(text).unwrap_or_default();
+    let (before, now) = (fields(before), fields(now));
+    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let shown = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+    names
+        .into_iter()
+        .filter(|name| before.get(*name) != now.get(*name))
+        .map(|name| format!("{name}: {}, was {}", shown(now.get(name)), shown(before.get(name))))
+        .collect()
+}
+
+/// The sinks that hold something else than they should if `node` is not what it was.
+pub(super) fn sinks_below(plan: &Plan, node: &str) -> Vec<usize> {
+    let reads = |from: Collection| match from {
+        Collection::Table(at) => node.strip_prefix("table ") == Some(&plan.tables[at].name),
+        Collection::Moments(at) | Collection::Rejected(at) => {
+            let fuse = &plan.fuses[at];
+            node.strip_prefix("fuse ") == Some(&fuse.name)
+                || node.strip_prefix("table ") == Some(&plan.tables[fuse.table].name)
+        }
+        Collection::DeadLetters => false,
+    };
+    let is_itself = |name: &str| node.strip_prefix("sink ") == Some(name);
+    let sinks = plan.sinks.iter().enumerate();
+    sinks.filter(|(_, sink)| reads(sink.from) || is_itself(&sink.name)).map(|(at, _)| at).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_setting_is_named() {
+        let node = |bucket: &str| BTreeMap::from([("fuse moments".to_owned(), format!(r#"{{"bucket":"{bucket}"}}"#))]);
+        let changed = changed(&node("1s"), &node("2s"));
+        assert_eq!(changed[0].node, "fuse moments");
+        assert_eq!(changed[0].differences, [r#"bucket: "2s", was "1s""#]);
+        assert!(super::changed(&node("1s"), &node("1s")).is_empty());
+        assert!(super::changed(&BTreeMap::new(), &node("1s")).is_empty(), "what is added is free");
+    }
+}

@@ -1,0 +1,371 @@
+//! How a run starts: from what the journal remembers to what every worker must know.
+
+use std::collections::BTreeMap;
+
+use flowstone_journal::{Entry, Seal, SinkState, Standing, State, TableInfo};
+use serde::{Deserialize, Serialize};
+
+use super::clock::{Hiding, unix_ms};
+use super::nodes::{self, ChangedNode};
+use crate::pipeline::compile::{Collection, DEAD_LETTERS, Plan};
+use crate::sink::{self, StoreState};
+use crate::source::Bookmark;
+use crate::spine::row::TableId;
+use crate::spine::sealed::Sealed;
+
+/// What all workers of all processes must know of the run; worker 0 tells them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Start {
+    /// The number of the run, unique for ever.
+    pub run: u64,
+    /// What earlier runs have sealed.
+    pub sealed: Sealed,
+    /// Whether the run catches up first.
+    pub hidden: bool,
+    /// The first hidden epoch.
+    pub hidden_from: Option<u64>,
+    /// The first epoch that the clock opens.
+    pub first_epoch: u64,
+    /// Where each sink starts, in the order of the plan.
+    pub sinks: Vec<sink::Start>,
+    /// The sources, in the order of the plan.
+    pub sources: Vec<SourceStart>,
+    /// The tables' numbers in the journal, in the order of the plan.
+    pub tables: Vec<TableId>,
+    /// The number of the dead letters.
+    pub dead_letters: TableId,
+}
+
+/// Where a source starts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SourceStart {
+    /// Its number, which it keeps for ever.
+    pub id: u16,
+    /// Its partitions, by number, and where to go on.
+    pub known: Vec<(String, Bookmark)>,
+}
+
+/// What the user wants to be done about what has changed.
+#[derive(Clone, Debug, Default)]
+pub struct Consent {
+    /// Changed operators are taken, and the sinks below them filled again.
+    pub accept_changes: bool,
+    /// Tables that are built anew from their sources' start.
+    pub rebuild: Vec<String>,
+    /// Input that is gone is given up.
+    pub skip_lost: bool,
+}
+
+/// A start that the journal's contents forbid.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// Operators are not what they were (law L8).
+    #[error("the pipeline has changed since its state was written: {}; {}", describe(.0), choices(.0))]
+    Changed(Vec<ChangedNode>),
+    /// `--rebuild` names no table.
+    #[error("--rebuild {name:?}: there is no such table; there are {known}")]
+    NoTable {
+        /// As given.
+        name: String,
+        /// The tables.
+        known: String,
+    },
+    /// A store is not the one that was written, or has lost data (law L13).
+    #[error(
+        "sink {sink:?}: {reason}; if that is meant to be, `flowstone sinks reset {sink} PIPELINE.yaml` fills it again from the state"
+    )]
+    Store {
+        /// The sink.
+        sink: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+fn describe(changed: &[ChangedNode]) -> String {
+    let one = |node: &ChangedNode| format!("{} ({})", node.node, node.differences.join("; "));
+    changed.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn choices(changed: &[ChangedNode]) -> String {
+    let tables: Vec<_> = changed.iter().filter_map(ChangedNode::table).map(|name| format!("--rebuild {name}")).collect();
+    let mut choices = Vec::new();
+    if !tables.is_empty() {
+        let flags = tables.join(" ");
+        choices.push(format!("{flags} reads its sources from the start again"));
+    }
+    if changed.iter().any(|node| node.table().is_none()) {
+        choices.push("--accept-changes takes the new settings and fills the sinks below again".to_owned());
+    }
+    format!("{}; or undo the change", choices.join("; "))
+}
+
+/// The state of a pipeline, and what this run makes of it.
+pub(super) struct Opening<'a> {
+    pub plan: &'a Plan,
+    pub nodes: BTreeMap<String, String>,
+    pub state: &'a State,
+    pub consent: &'a Consent,
+    /// Whether everything that is present is read before anything is shown.
+    pub catch_up: bool,
+}
+
+impl Opening<'_> {
+    /// Whether the pipeline may run on this state.
+    pub fn check(&self) -> Result<(), Refused> {
+        for name in &self.consent.rebuild {
+            if !self.plan.tables.iter().any(|table| table.name == *name) {
+                let known: Vec<_> = self.plan.tables.iter().map(|table| format!("{:?}", table.name)).collect();
+                return Err(Refused::NoTable { name: name.clone(), known: known.join(", ") });
+            }
+        }
+        let mut changed = nodes::changed(&self.state.nodes, &self.nodes);
+        changed.retain(|node| match node.table() {
+            Some(name) => self.reads_anything(name) && !self.consent.rebuild.iter().any(|rebuilt| rebuilt == name),
+            None => !self.consent.accept_changes,
+        });
+        if changed.is_empty() { Ok(()) } else { Err(Refused::Changed(changed)) }
+    }
+
+    /// Whether the table is one: an unkeyed source that no sink reads is not.
+    fn reads_anything(&self, name: &str) -> bool {
+        self.plan.tables.iter().any(|table| table.name == name)
+    }
+
+    /// The partitions that earlier runs have read of a source, and how far.
+    pub fn known(&self, source: &str) -> Vec<(String, Bookmark)> {
+        let rewound = self.rewound().any(|name| name == source);
+        let found = self.state.sources.iter().find(|s| s.name == source);
+        let partitions = found.into_iter().flat_map(|s| &s.partitions);
+        let known = partitions.map(|p| {
+            let bookmark = if rewound { Bookmark::default() } else { Bookmark { offset: p.upper, mark: p.mark.clone() } };
+            (p.name.clone(), bookmark)
+        });
+        known.collect()
+    }
+
+    /// The sources of the tables that are built anew.
+    fn rewound(&self) -> impl Iterator<Item = &String> {
+        let rebuilt = self.plan.tables.iter().filter(|table| self.consent.rebuild.contains(&table.name));
+        rebuilt.flat_map(|table| table.sources.iter().map(|source| &self.plan.sources[*source]))
+    }
+
+    /// Whether the sink reads rows that are only added: it is never filled.
+    fn is_stream(&self, sink: usize) -> bool {
+        match self.plan.sinks[sink].from {
+            Collection::DeadLetters => true,
+            Collection::Table(at) => self.plan.tables[at].is_stream(),
+            Collection::Moments(_) | Collection::Rejected(_) => false,
+        }
+    }
+
+    /// The entry that registers what this run has and earlier ones had not, and the start that follows from it.
+    ///
+    /// `stores` are those of the sinks, in the order of the plan; `above` is above every epoch that any of them holds.
+    pub fn register(&self, stores: &[Option<StoreState>], above: u64) -> Result<Registration, Refused> {
+        let state = self.state;
+        let mut entry = Entry::default();
+        let sources = self.plan.sources.iter().map(|name| self.source(name, &mut entry)).collect::<Vec<_>>();
+        let mut tables = Vec::new();
+        for table in &self.plan.tables {
+            tables.push(self.table(&table.name, table.is_stream(), &mut entry));
+        }
+        let dead_letters = self.table(DEAD_LETTERS, true, &mut entry);
+        let live: Vec<TableId> = tables.iter().copied().chain([dead_letters]).collect();
+        entry.dropped_tables.extend(state.tables.keys().filter(|id| !live.contains(id)));
+        entry.rewound_sources.extend(self.rewound().filter_map(|name| {
+            let at = state.sources.iter().position(|s| s.name == *name)?;
+            u16::try_from(at).ok()
+        }));
+        entry.rewound_sources.sort_unstable();
+        entry.rewound_sources.dedup();
+
+        let first = unix_ms().max(state.sealed + 1).max(above);
+        if self.catch_up && state.catching_up.is_none() {
+            entry.catching_up = Some(state.sealed + 1);
+        }
+        let filled = self.sinks(stores, first, &mut entry)?;
+        let mut first_epoch = first;
+        if filled && !self.catch_up {
+            entry.seals.push(Seal { epoch: first, bindings: Vec::new() });
+            first_epoch += 1;
+        }
+        self.nodes_of(&mut entry);
+        Ok(Registration { entry, sources, tables, dead_letters, first_epoch })
+    }
+
+    fn source(&self, name: &str, entry: &mut Entry) -> SourceStart {
+        let known = self.known(name);
+        let at = self.state.sources.iter().position(|s| s.name == name).unwrap_or_else(|| {
+            let at = self.state.sources.len() + entry.new_sources.len();
+            entry.new_sources.push(name.to_owned());
+            at
+        });
+        SourceStart { id: u16::try_from(at).expect("fewer than 2^16 sources"), known }
+    }
+
+    /// The table's number; one that is built anew gets another, so that nothing of its old rows is left.
+    fn table(&self, name: &str, tail: bool, entry: &mut Entry) -> TableId {
+        let rebuilt = self.consent.rebuild.iter().any(|rebuilt| rebuilt == name);
+        let found = self.state.tables.iter().find(|(_, info)| info.name == name && info.tail == tail);
+        if let Some((id, _)) = found.filter(|_| !rebuilt) {
+            return *id;
+        }
+        let next = self.state.next_table + u16::try_from(entry.new_tables.len()).expect("fewer than 2^16 tables");
+        entry.new_tables.push((next, TableInfo { name: name.to_owned(), tail }));
+        next
+    }
+
+    /// Registers sinks; says whether one is to be filled at epoch `fill`.
+    fn sinks(&self, stores: &[Option<StoreState>], fill: u64, entry: &mut Entry) -> Result<bool, Refused> {
+        let mut changed: Vec<usize> = Vec::new();
+        for node in nodes::changed(&self.state.nodes, &self.nodes) {
+            changed.extend(nodes::sinks_below(self.plan, &node.node));
+        }
+        for name in &self.consent.rebuild {
+            changed.extend(nodes::sinks_below(self.plan, &format!("table {name}")));
+        }
+        let mut filled = false;
+        for (at, sink) in self.plan.sinks.iter().enumerate() {
+            let stream = self.is_stream(at);
+            let store = stores[at].as_ref();
+            let recorded = self.state.sinks.get(&sink.name).filter(|_| !changed.contains(&at) || stream);
+            let to_fill = if self.catch_up { Standing::AwaitingReveal } else { Standing::Filling { at: fill } };
+            let mut now = match recorded {
+                Some(recorded) => resumed(&sink.name, recorded, store, to_fill)?,
+                None => {
+                    let standing = if stream { Standing::Upper(self.state.sealed + 1) } else { to_fill };
+                    SinkState { standing, store: None, mark: None, stream: false }
+                }
+            };
+            now.store = store.map(|store| store.id.clone());
+            // Fuses put their refusals among the dead letters without a journal: hydration must not pass what is not written.
+            now.stream = stream && (sink.from != Collection::DeadLetters || self.plan.fuses.is_empty());
+            filled |= now.standing == Standing::Filling { at: fill };
+            if self.state.sinks.get(&sink.name) != Some(&now) {
+                entry.sinks.insert(sink.name.clone(), Some(now));
+            }
+        }
+        let gone = self.state.sinks.keys().filter(|name| !self.plan.sinks.iter().any(|sink| sink.name == **name));
+        entry.sinks.extend(gone.map(|name| (name.clone(), None)));
+        Ok(filled)
+    }
+
+    fn nodes_of(&self, entry: &mut Entry) {
+        let nodes = self.nodes.iter().filter(|(node, settings)| self.state.nodes.get(*node) != Some(settings));
+        entry.nodes.extend(nodes.map(|(node, settings)| (node.clone(), Some(settings.clone()))));
+        let gone = self.state.nodes.keys().filter(|node| !self.nodes.contains_key(*node));
+        entry.nodes.extend(gone.map(|node| (node.clone(), None)));
+    }
+}
+
+/// Where a sink goes on whose store is the one that was written.
+fn resumed(
+    name: &str,
+    recorded: &SinkState,
+    store: Option<&StoreState>,
+    to_fill: Standing,
+) -> Result<SinkState, Refused> {
+    let refused = |reason: String| Refused::Store { sink: name.to_owned(), reason };
+    let mut now = recorded.clone();
+    // A sink that is to be filled takes any store.
+    let is_written = matches!(now.standing, Standing::Upper(_)) && recorded.store.is_some();
+    if let Some(store) = store.filter(|_| is_written) {
+        if recorded.store.as_ref() != Some(&store.id) {
+            return Err(refused("its store is not the one that it wrote, or was made anew".to_owned()));
+        }
+        let Standing::Upper(upper) = &mut now.standing else { return Ok(now) };
+        if store.upper < *upper {
+            let (found, known) = (store.upper, *upper);
+            return Err(refused(format!("its store lost data: it holds the epochs below {found}, and held those below {known}")));
+        }
+        // It was written, and the run ended before that was recorded.
+        *upper = store.upper;
+    }
+    if now.standing == Standing::AwaitingReveal {
+        now.standing = to_fill;
+    }
+    Ok(now)
+}
+
+/// What is to be appended to the manifest before a run's first record, and what follows from it.
+pub(super) struct Registration {
+    pub entry: Entry,
+    pub sources: Vec<SourceStart>,
+    pub tables: Vec<TableId>,
+    pub dead_letters: TableId,
+    pub first_epoch: u64,
+}
+
+impl Registration {
+    /// The start of a run whose registration was appended; `state` is what the manifest says now.
+    pub fn start(self, plan: &Plan, state: &State) -> Start {
+        let sinks = plan.sinks.iter().map(|sink| start_of(sink.from, plan, &state.sinks[&sink.name])).collect();
+        let uppers = state.sinks.values().filter_map(|sink| match sink.standing {
+            Standing::Upper(upper) => Some(upper),
+            Standing::Filling { .. } | Standing::AwaitingReveal => None,
+        });
+        let sealed = Sealed {
+            hydrate_at: state.hydrate_at(),
+            through: state.sealed,
+            tails_from: uppers.min().map_or(state.sealed, |upper| upper.saturating_sub(1)),
+            collapses: state.collapses.clone(),
+            parts: state.parts.clone(),
+        };
+        Start {
+            run: state.run,
+            sealed,
+            hidden: state.catching_up.is_some(),
+            hidden_from: state.catching_up,
+            first_epoch: self.first_epoch,
+            sinks,
+            sources: self.sources,
+            tables: self.tables,
+            dead_letters: self.dead_letters,
+        }
+    }
+}
+
+fn start_of(from: Collection, plan: &Plan, state: &SinkState) -> sink::Start {
+    let stream = match from {
+        Collection::DeadLetters => true,
+        Collection::Table(at) => plan.tables[at].is_stream(),
+        Collection::Moments(_) | Collection::Rejected(_) => false,
+    };
+    match state.standing {
+        Standing::Upper(from) if stream => sink::Start::Stream { from },
+        Standing::Upper(from) => sink::Start::Resume { from },
+        Standing::Filling { at } => sink::Start::Fill { at },
+        Standing::AwaitingReveal => sink::Start::FillAtReveal,
+    }
+}
+
+impl Start {
+    /// The start of a run without a journal: everything is read again, and every sink filled.
+    pub fn without_journal(plan: &Plan, above: u64) -> Self {
+        let first_epoch = unix_ms().max(above);
+        let numbered = |n: usize| u16::try_from(n).expect("fewer than 2^16 nodes");
+        let source = |at: usize| SourceStart { id: numbered(at), known: Vec::new() };
+        Start {
+            run: 0,
+            sealed: Sealed::default(),
+            hidden: true,
+            hidden_from: Some(1),
+            first_epoch,
+            sinks: vec![sink::Start::FillAtReveal; plan.sinks.len()],
+            sources: (0..plan.sources.len()).map(source).collect(),
+            tables: (0..plan.tables.len()).map(numbered).collect(),
+            dead_letters: numbered(plan.tables.len()),
+        }
+    }
+
+    /// Whether the clock hides what is read at first.
+    pub fn hiding(&self, journalled: bool) -> Hiding {
+        match (self.hidden, journalled) {
+            (false, _) => Hiding::Never,
+            (true, true) => Hiding::Epochs,
+            (true, false) => Hiding::OneEpoch,
+        }
+    }
+}

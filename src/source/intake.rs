@@ -1,0 +1,165 @@
+//! What a source decides between feeder and dataflow: how far each partition is, what to report, when to pause.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::Bookmark;
+use super::feeder::Batch;
+use super::in_flight::{InFlight, Limits, Pause};
+use super::operator::{Binding, Report};
+
+/// Bytes put into the dataflow before other operators get their turn.
+const FUEL_BYTES: u64 = 4 << 20;
+
+/// How often a source looks whether its process was asked to stop.
+const STOP_DELAY: Duration = Duration::from_millis(50);
+
+/// How often a source that waits for the sinks' gauge looks at it.
+const GAUGE_DELAY: Duration = Duration::from_millis(10);
+
+/// The state of a source operator, without its ports and channels.
+#[derive(Debug)]
+pub(super) struct Intake {
+    source: u16,
+    limits: Limits,
+    in_flight: InFlight,
+    pause: Pause,
+    is_paused: bool,
+    is_full: bool,
+    fuel_bytes: u64,
+    /// The partitions that moved in the open epoch.
+    moved: BTreeMap<u32, Bookmark>,
+    reports: Vec<Report>,
+    has_caught_up: bool,
+    has_ended: bool,
+    has_stopped: bool,
+    /// Whether the end of the open epoch was asked for.
+    has_asked: bool,
+}
+
+/// When an operator must be scheduled again, if nothing else wakes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wake {
+    /// When the others had their turn.
+    Now,
+    After(Duration),
+    Never,
+}
+
+impl Intake {
+    pub(super) fn new(source: u16, limits: Limits) -> Self {
+        Intake {
+            source,
+            limits,
+            in_flight: InFlight::default(),
+            pause: Pause::default(),
+            is_paused: false,
+            is_full: false,
+            fuel_bytes: 0,
+            moved: BTreeMap::new(),
+            reports: Vec::new(),
+            has_caught_up: false,
+            has_ended: false,
+            has_stopped: false,
+            has_asked: false,
+        }
+    }
+
+    /// How far the epochs are sealed and written; see [`InFlight::advance`].
+    pub(super) fn advance(&mut self, sealed: Option<u64>, written: Option<u64>) {
+        self.in_flight.advance(sealed, written);
+    }
+
+    pub(super) fn open(&mut self, epoch: u64, hidden: bool) {
+        self.in_flight.open(epoch, hidden);
+        self.has_asked = false;
+    }
+
+    /// The open epoch closes: its bindings.
+    pub(super) fn close(&mut self) -> impl Iterator<Item = Binding> {
+        let source = self.source;
+        let binding = move |(partition, at): (u32, Bookmark)| {
+            let Bookmark { offset: upper, mark } = at;
+            Binding { source, partition, upper, mark }
+        };
+        std::mem::take(&mut self.moved).into_iter().map(binding)
+    }
+
+    /// The operator is scheduled, with an epoch open. Returns for how long it was paused since the last call.
+    pub(super) fn schedule(&mut self, stop: bool, is_full: bool, now: Instant) -> Duration {
+        if stop && !self.has_stopped {
+            self.has_stopped = true;
+            self.reports.push(Report::Stop);
+        }
+        self.fuel_bytes = FUEL_BYTES;
+        self.is_full = is_full;
+        let paused = self.pause.take(now);
+        self.look(now);
+        paused
+    }
+
+    fn look(&mut self, now: Instant) {
+        if self.has_ended {
+            return;
+        }
+        self.is_paused = self.pause.look(&self.in_flight, &self.limits, self.is_full, now);
+        // Else what is open could never be sealed, nor written.
+        if self.is_paused && !self.has_asked && self.in_flight.is_open_epoch_filled() {
+            self.has_asked = true;
+            self.reports.push(Report::Full);
+        }
+    }
+
+    /// Whether to take more from the feeder now.
+    pub(super) fn wants_more(&self) -> bool {
+        !self.is_paused && self.fuel_bytes > 0
+    }
+
+    /// A batch goes into the open epoch. Gives it back if there are records in it.
+    pub(super) fn take(&mut self, mut batch: Batch, now: Instant) -> Option<Batch> {
+        let mark = std::mem::take(&mut batch.raw.mark);
+        self.moved.insert(batch.partition, Bookmark { offset: batch.raw.next_offset, mark });
+        if batch.raw.records.is_empty() {
+            return None;
+        }
+        let bytes = batch.raw.buffer.len() as u64;
+        self.fuel_bytes = self.fuel_bytes.saturating_sub(bytes);
+        self.in_flight.emit(bytes);
+        self.look(now);
+        Some(batch)
+    }
+
+    /// The feeder has handed over everything that was present.
+    pub(super) fn caught_up(&mut self) {
+        self.has_caught_up = true;
+        self.reports.push(Report::CaughtUp);
+    }
+
+    /// The feeder has handed over everything.
+    pub(super) fn ended(&mut self) {
+        if !self.has_caught_up {
+            self.caught_up();
+        }
+        self.has_ended = true;
+        self.is_paused = false;
+        self.reports.push(Report::Ended);
+    }
+
+    /// What to tell the clock. All at once, so that it opens no epoch between the last two.
+    pub(super) fn take_reports(&mut self) -> Vec<Report> {
+        std::mem::take(&mut self.reports)
+    }
+
+    /// When to come back; `is_reading` says that the feeder has not ended.
+    pub(super) fn wake(&self, is_reading: bool) -> Wake {
+        if is_reading && !self.is_paused && self.fuel_bytes == 0 {
+            Wake::Now
+        } else if is_reading && self.is_paused && self.is_full {
+            Wake::After(GAUGE_DELAY)
+        } else if !self.has_stopped {
+            Wake::After(STOP_DELAY)
+        } else {
+            Wake::Never
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The entries of the manifest, and the sealed frontier.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use flowstone_journal::{Entry, JournalError, Keeper, SinkState};
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::Antichain;
+
+use super::helper::{Helper, Reply};
+use super::part_writer::Share;
+use super::seals::{Acknowledged, Seals};
+use crate::sink::shell::SinkProgress;
+use crate::sink::{Never, Reveal};
+
+/// Uppers of sinks alone are recorded no more often than this: they only shorten the next run's replay.
+const RECORD_DELAY: Duration = Duration::from_millis(200);
+
+/// The committer's end of the journal; `Some` on worker 0.
+pub struct Commit {
+    /// Appends entries.
+    pub keeper: Keeper,
+    /// Gives the partitions that were found since it was last called: their names are recorded before their bindings.
+    pub found: Box<dyn FnMut() -> Vec<(u16, u32, String)> + Send>,
+    /// Told if the journal fails, or belongs to another run now; nothing is sealed after that.
+    pub on_error: Box<dyn FnOnce(JournalError) + Send>,
+    /// How far the sinks' stores are, by the sinks' names.
+    pub progress: BTreeMap<String, Arc<SinkProgress>>,
+}
+
+/// What the committer puts out: streams without data.
+pub struct Committed<'scope> {
+    /// Its frontier is the sealed frontier.
+    pub sealed: StreamVec<'scope, u64, Never>,
+    /// Its frontier becomes empty when everything is sealed, acknowledged by all sinks, and recorded as such.
+    pub recorded: StreamVec<'scope, u64, Never>,
+}
+
+/// Seals epochs. `acks` are loops from the sinks: the frontier of each is that sink's upper.
+pub fn committer<'scope>(
+    shares: StreamVec<'scope, u64, Share>,
+    reveals: StreamVec<'scope, u64, Reveal>,
+    acks: Vec<(String, StreamVec<'scope, u64, Never>)>,
+    commit: Option<Commit>,
+) -> Committed<'scope> {
+    let scope = shares.scope();
+    let mut builder = OperatorBuilder::new("Committer".to_owned(), scope);
+    let address = builder.operator_info().address;
+    let activator = scope.activator_for(address.clone());
+    let mut shares = builder.new_input(shares, Exchange::new(|_: &Share| 0));
+    let mut reveals = builder.new_input(reveals, Pipeline);
+    let (_sealed, sealed_stream) = builder.new_output::<Vec<Never>>();
+    let (_recorded, recorded_stream) = builder.new_output::<Vec<Never>>();
+    // An antichain without elements: what arrives on the loops cannot cause output, so there is no cycle.
+    let unconnected = [(0, Antichain::new()), (1, Antichain::new())];
+    let (names, mut acks): (Vec<_>, Vec<_>) = acks
+        .into_iter()
+        .map(|(name, acks)| (name, builder.new_input_connection(acks, Pipeline, unconnected.clone())))
+        .unzip();
+    let mut leader = commit.map(|commit| {
+        let Commit { keeper, found, on_error, progress } = commit;
+        let seals = Seals::new(keeper.state().sealed, keeper.state().sinks.clone());
+        let sealed = keeper.state().sealed;
+        let helper = Helper::spawn(scope, &address, "manifest", move |jobs, reply| {
+            if let Err(error) = work(keeper, found, jobs, reply) {
+                on_error(error);
+                reply.wake();
+            }
+        });
+        let progress = names.iter().map(|name| progress.get(name).cloned()).collect();
+        (sealed, Leader { helper, seals, names, progress, committing: None, last_commit: Instant::now() })
+    });
+
+    builder.build(move |mut capabilities| {
+        let mut recorded = capabilities.pop().filter(|_| leader.is_some());
+        let mut sealed = capabilities.pop().filter(|_| leader.is_some());
+        if let (Some(held), Some((before, _))) = (&mut sealed, &leader) {
+            // What was sealed by earlier runs is sealed: the replay need not wait for anything.
+            held.downgrade(&(before + 1));
+        }
+        move |frontiers| {
+            let is_leader = leader.is_some();
+            shares.for_each_time(|time, data| {
+                if let Some((_, leader)) = &mut leader {
+                    data.flat_map(|d| d.drain(..)).for_each(|share| leader.seals.contribute(*time.time(), share));
+                }
+            });
+            reveals.for_each_time(|time, data| {
+                data.for_each(|d| d.clear());
+                if let Some((_, leader)) = &mut leader {
+                    leader.seals.reveal(*time.time());
+                }
+            });
+            acks.iter_mut().for_each(|acks| acks.for_each(|_, _| ()));
+            if !is_leader {
+                return;
+            }
+            let Some((_, leader)) = &mut leader else { return };
+            let least = |at: usize| frontiers[at].frontier().first().copied();
+            let complete = match (least(0), least(1)) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            let uppers: Vec<_> = (2..frontiers.len()).map(least).collect();
+            let Advance { released, waits, done } = leader.advance(complete, &uppers);
+            if let Some(frontier) = released {
+                release(&mut sealed, frontier);
+            }
+            if waits {
+                activator.activate_after(RECORD_DELAY);
+            }
+            if done {
+                drop(recorded.take());
+            }
+        }
+    });
+    Committed { sealed: sealed_stream, recorded: recorded_stream }
+}
+
+/// Lets go of everything before `frontier`.
+fn release(capability: &mut Option<Capability<u64>>, frontier: Option<u64>) {
+    match (capability.as_mut(), frontier) {
+        (Some(held), Some(frontier)) if frontier > *held.time() => held.downgrade(&frontier),
+        (_, None) => *capability = None,
+        _ => (),
+    }
+}
+
+/// What worker 0 does.
+struct Leader {
+    helper: Helper<Entry, ()>,
+    seals: Seals,
+    names: Vec<String>,
+    progress: Vec<Option<Arc<SinkProgress>>>,
+    /// The frontier to which the entry that is being appended seals.
+    committing: Option<Option<u64>>,
+    last_commit: Instant,
+}
+
+/// What became of the epochs.
+struct Advance {
+    /// Everything before this frontier is sealed.
+    released: Option<Option<u64>>,
+    /// Uppers of sinks wait to be recorded.
+    waits: bool,
+    /// Everything is sealed, acknowledged and recorded, and nothing will follow.
+    done: bool,
+}
+
+impl Leader {
+    fn advance(&mut self, complete: Option<u64>, uppers: &[Option<u64>]) -> Advance {
+        let mut released = None;
+        if self.helper.finished().is_some() {
+            released = self.committing.take();
+            self.last_commit = Instant::now();
+        }
+        if self.committing.is_some() {
+            return Advance { released, waits: false, done: false };
+        }
+        let sinks = self.changed_sinks(uppers);
+        let acknowledged = uppers.iter().all(Option::is_none);
+        let record = !sinks.is_empty() && (acknowledged || self.last_commit.elapsed() >= RECORD_DELAY);
+        if self.seals.is_ready(complete) || record {
+            self.helper.start(self.seals.entry(complete, sinks));
+            self.committing = Some(complete);
+            return Advance { released, waits: false, done: false };
+        }
+        let waits = !sinks.is_empty();
+        Advance { released: Some(complete), waits, done: !waits && acknowledged && complete.is_none() }
+    }
+
+    fn changed_sinks(&self, uppers: &[Option<u64>]) -> BTreeMap<String, SinkState> {
+        let sinks = self.names.iter().zip(uppers).zip(&self.progress).map(|((name, upper), progress)| {
+            let marked = progress.as_ref().map(|p| p.now()).and_then(|now| now.mark.map(|mark| (now.upper, mark)));
+            (name.as_str(), Acknowledged { upper: *upper, marked })
+        });
+        self.seals.changed_sinks(sinks)
+    }
+}
+
+/// Appends entries; between them, what the journal does for itself.
+fn work(
+    mut keeper: Keeper,
+    mut found: Box<dyn FnMut() -> Vec<(u16, u32, String)> + Send>,
+    jobs: &Receiver<Entry>,
+    reply: &Reply<()>,
+) -> Result<(), JournalError> {
+    let mut wait = None;
+    loop {
+        let job = match wait {
+            None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(delay) => jobs.recv_timeout(delay),
+        };
+        match job {
+            Ok(mut entry) => {
+                entry.new_partitions = found();
+                keeper.append(entry)?;
+                reply.send(());
+                wait = Some(Duration::ZERO);
+            }
+            Err(RecvTimeoutError::Timeout) => wait = keeper.idle()?,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+}

@@ -6,8 +6,10 @@ mod journal;
 mod keeper;
 mod location;
 mod manifest;
+mod merge;
 mod part;
 mod store;
+mod verify;
 
 pub use error::JournalError;
 pub use journal::Journal;
@@ -17,6 +19,7 @@ pub use manifest::{
     TableInfo,
 };
 pub use part::{Block, Blocks, BuiltPart, Change, KEY_GROUPS, PartBuilder, PartReader, key_group};
+pub use verify::{Problem, Report, verify};
 
 /// Milliseconds since the Unix epoch; strictly growing.
 pub type Epoch = u64;

@@ -23,7 +23,7 @@ pub(crate) enum Access {
 pub(crate) fn open(location: &str, access: Access) -> Result<Store, JournalError> {
     let store = match location.split_once("://") {
         None => local(location, FilePath::new(location), access),
-        Some(("file", path)) => {
+        Some(("file", _)) => {
             let path = url::Url::parse(location).ok().and_then(|url| url.to_file_path().ok());
             let path =
                 path.ok_or_else(|| unusable(location, "a file URL needs an absolute path, as in file:///dir"))?;
@@ -54,13 +54,12 @@ fn local(location: &str, dir: &FilePath, access: Access) -> Result<Store, Journa
     if access == Access::Write {
         for folder in ["manifest", "parts"] {
             create_dirs(&dir.join(folder)).map_err(failed)?;
-            remove_staged(&dir.join(folder)).map_err(failed)?;
         }
     }
     let objects = LocalFileSystem::new_with_prefix(dir)
         .map_err(|error| unusable(location, format!("the directory cannot be used: {error}")))?
         .with_fsync(true);
-    Ok(Store::new(Arc::new(objects), Path::default(), Driver::Caller))
+    Ok(Store::new(Arc::new(objects), Path::default(), Driver::Caller).in_directory(dir))
 }
 
 /// Creates a directory and those above it, and makes them durable.
@@ -77,20 +76,6 @@ fn create_dirs(dir: &FilePath) -> std::io::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
         _ => std::fs::File::open(parent)?.sync_all(),
     }
-}
-
-/// Removes files that a killed run had not yet given a name: `object_store` calls them `name#1` and never lists them. One
-/// that a zombie is still writing may go too: the zombie's write fails, as it should.
-fn remove_staged(dir: &FilePath) -> std::io::Result<()> {
-    for file in std::fs::read_dir(dir)? {
-        let path = file?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let staged = name.rsplit_once('#').is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-        if staged && let Err(error) = std::fs::remove_file(&path) {
-            tracing::debug!(%error, file = %path.display(), "a file left by an earlier run could not be removed");
-        }
-    }
-    Ok(())
 }
 
 #[cfg(feature = "s3")]

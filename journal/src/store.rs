@@ -1,6 +1,7 @@
 //! Objects by name, blocking: the only module that knows where the bytes are.
 
 use std::future::Future;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,6 +22,8 @@ pub(crate) struct Store {
     objects: Arc<dyn ObjectStore>,
     prefix: Path,
     driver: Driver,
+    /// If it is a local one.
+    directory: Option<PathBuf>,
 }
 
 /// Who polls the futures of an object store.
@@ -28,10 +31,12 @@ pub(crate) struct Store {
 pub(crate) enum Driver {
     /// The calling thread. A local directory does its work in `poll` then, without a hand-over to another thread.
     Caller,
+    #[cfg(feature = "s3")]
     /// A runtime of one thread, which remote stores need for their connections.
     Runtime(Arc<tokio::runtime::Runtime>),
 }
 
+#[cfg(feature = "s3")]
 impl Driver {
     /// A runtime of its own for a remote store.
     pub(crate) fn runtime() -> std::io::Result<Self> {
@@ -55,12 +60,17 @@ pub(crate) enum Created {
 
 impl Store {
     pub(crate) fn new(objects: Arc<dyn ObjectStore>, prefix: Path, driver: Driver) -> Self {
-        Store { objects, prefix, driver }
+        Store { objects, prefix, driver, directory: None }
+    }
+
+    pub(crate) fn in_directory(self, dir: &FilePath) -> Self {
+        Store { directory: Some(dir.to_owned()), ..self }
     }
 
     fn wait<F: Future>(&self, future: F) -> F::Output {
         match &self.driver {
             Driver::Caller => futures_executor::block_on(future),
+            #[cfg(feature = "s3")]
             Driver::Runtime(runtime) => runtime.block_on(future),
         }
     }
@@ -150,6 +160,20 @@ impl Store {
         });
         let object = objects.first().cloned().unwrap_or_default();
         first.map_or(Ok(()), |source| Err(JournalError::Store { action: "remove", object, source }))
+    }
+
+    /// Removes files of `folder` that a killed run had not yet given a name: `object_store` calls them `name#1` in a local
+    /// directory, and never lists them. One that a zombie is still writing may go too: its write fails, as it should.
+    pub(crate) fn remove_staged(&self, folder: &str) {
+        let Some(dir) = &self.directory else { return };
+        for file in std::fs::read_dir(dir.join(folder)).into_iter().flatten().flatten() {
+            let name = file.file_name().to_string_lossy().into_owned();
+            let staged =
+                name.rsplit_once('#').is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+            if staged && let Err(error) = std::fs::remove_file(file.path()) {
+                tracing::debug!(%error, name, "a file left by an earlier run could not be removed");
+            }
+        }
     }
 }
 

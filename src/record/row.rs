@@ -64,7 +64,8 @@ pub struct ChildPieces {
 impl ChildPieces {
     /// A child of these pieces; `None` if it would be 4 GiB or longer, which pieces that do not overlap are not.
     pub(super) fn new(pieces: SmallVec<[ChildPiece; 4]>) -> Option<Self> {
-        let length = |piece: &ChildPiece| u64::from(piece.slice.end - piece.slice.start) + piece.lead.text().len() as u64;
+        let length =
+            |piece: &ChildPiece| u64::from(piece.slice.end - piece.slice.start) + piece.lead.text().len() as u64;
         let rendered_bytes = 2 + pieces.iter().map(length).sum::<u64>();
         Some(ChildPieces { pieces, rendered_bytes: rendered_bytes.try_into().ok()? })
     }

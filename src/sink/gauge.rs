@@ -72,6 +72,25 @@ pub struct Held {
     bytes: u64,
 }
 
+impl Held {
+    /// How many they are.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// So many of the bytes, or all if there are fewer, as something of its own.
+    pub fn split(&mut self, bytes: u64) -> Held {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Held { gauge: self.gauge.clone(), bytes }
+    }
+
+    /// Both as one. They are of the same gauge.
+    pub fn join(&mut self, mut other: Held) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.gauge.sub(self.bytes);
@@ -125,6 +144,23 @@ mod tests {
         assert_eq!(gauge.held_bytes(), 30);
         drop(second);
         assert_eq!((gauge.held_bytes(), gauge.most_bytes(), gauge.is_full()), (0, 100, false));
+    }
+
+    #[test]
+    fn what_is_held_can_be_split_and_joined() {
+        let gauge = Arc::new(Gauge::new(100));
+        let mut all = gauge.hold(70);
+        let part = all.split(20);
+        let rest = all.split(1_000);
+        drop(all);
+        assert_eq!(gauge.held_bytes(), 70);
+        drop(part);
+        assert_eq!(gauge.held_bytes(), 50);
+        let mut joined = gauge.hold(5);
+        joined.join(rest);
+        assert_eq!(gauge.held_bytes(), 55);
+        drop(joined);
+        assert_eq!(gauge.held_bytes(), 0);
     }
 
     #[test]

@@ -23,6 +23,9 @@ use std::time::Duration;
 
 use crate::record::Row;
 
+mod advice;
+#[cfg(all(test, feature = "failpoints", feature = "sqlite", feature = "tantivy"))]
+mod crashes;
 pub mod discard;
 pub mod file;
 pub mod gate;
@@ -162,7 +165,9 @@ pub enum SinkError {
         difference: String,
     },
     /// A later run has taken the store over; this one must not write to it any more, and stops. A retry does not help.
-    #[error("another run has taken over {object}: stop one of the two; what this run has not written, the other one writes")]
+    #[error(
+        "another run has taken over {object}: stop one of the two; what this run has not written, the other one writes"
+    )]
     Fenced {
         /// The store: its kind and its name.
         object: String,

@@ -32,11 +32,7 @@ impl Catalog {
     ///
     /// # Errors
     /// If the source can not be looked at, or if a partition is gone that was not read to its end.
-    pub fn open(
-        source: Box<dyn Source>,
-        known: Vec<(String, Bookmark)>,
-        skip_lost: bool,
-    ) -> Result<Self, SourceError> {
+    pub fn open(source: Box<dyn Source>, known: Vec<(String, Bookmark)>, skip_lost: bool) -> Result<Self, SourceError> {
         let catalog = Catalog::restore(source, known, skip_lost, false)?;
         catalog.discover()?;
         Ok(catalog)
@@ -93,7 +89,9 @@ impl Catalog {
         match inner.partitions.get(number as usize) {
             Some(partition) if *partition.name == *name => Ok(()),
             Some(partition) => refused(format!("its number {number} is that of {:?} here", partition.name)),
-            None if number as usize > here => refused(format!("its number is {number}, and only {here} came before it")),
+            None if number as usize > here => {
+                refused(format!("its number is {number}, and only {here} came before it"))
+            }
             None => {
                 inner.source.adopt(name)?;
                 inner.partitions.push(Partition { name: name.into(), bookmark: Bookmark::default() });

@@ -222,18 +222,24 @@ impl Feeder {
 /// How long a feeder waits between two looks at its partitions.
 ///
 /// Not at all while there is something to read. When all is quiet, longer and longer, up to a time that does not show in
-/// the latency of a growing file; and so long that looking takes no more than a hundredth of it, however many partitions
-/// there are.
-#[derive(Debug, Default)]
+/// the latency of a growing file; and, with many partitions, so long that looking takes about a hundredth of it.
+#[derive(Debug)]
 struct Pace {
     quiet_rounds: u32,
-    /// What a round without anything to read takes; the least of late, because others may have had the processor.
+    /// What a round without anything to read takes: it grows slowly, because others may have had the processor.
     round: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace { quiet_rounds: 0, round: Duration::from_micros(10) }
+    }
 }
 
 impl Pace {
     const SHORTEST: Duration = Duration::from_millis(2);
     const LONGEST: Duration = Duration::from_millis(20);
+    const LONGEST_OF_MANY: Duration = Duration::from_millis(500);
     const ROUNDS_BETWEEN: u32 = 100;
 
     fn wait(&mut self, idle: bool, round: Duration) -> Duration {
@@ -241,9 +247,34 @@ impl Pace {
             self.quiet_rounds = 0;
             return Duration::ZERO;
         }
-        self.round = if self.round.is_zero() { round } else { round.min(self.round * 2) };
+        self.round = round.min(self.round * 2);
+        let backed_off = (Self::SHORTEST * (1 << self.quiet_rounds)).min(Self::LONGEST);
         self.quiet_rounds = (self.quiet_rounds + 1).min(8);
-        let backed_off = (Self::SHORTEST * (1 << (self.quiet_rounds - 1))).min(Self::LONGEST);
-        backed_off.max(self.round * Self::ROUNDS_BETWEEN)
+        backed_off.max((self.round * Self::ROUNDS_BETWEEN).min(Self::LONGEST_OF_MANY))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_quiet_feeder_waits_longer_and_longer_and_a_busy_one_not_at_all() {
+        let mut pace = Pace::default();
+        let mut idle = |round| pace.wait(true, round);
+        let quick = Duration::from_micros(5);
+        assert_eq!([0; 6].map(|_| idle(quick).as_millis()), [2, 4, 8, 16, 20, 20]);
+        assert_eq!(idle(50 * MS), 20 * MS, "one slow round was somebody else's fault");
+        assert_eq!(pace.wait(false, quick), Duration::ZERO);
+        assert_eq!(pace.wait(true, quick), 2 * MS);
+    }
+
+    #[test]
+    fn with_many_partitions_looking_takes_a_hundredth_of_the_time() {
+        let mut pace = Pace::default();
+        assert_eq!((0..20).map(|_| pace.wait(true, MS)).last(), Some(100 * MS));
+        assert_eq!((0..20).map(|_| pace.wait(true, 50 * MS)).last(), Some(500 * MS), "but it must not sleep for ever");
     }
 }

@@ -106,3 +106,102 @@ impl Pause {
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(in_flight: &InFlight) -> (u64, u64) {
+        (in_flight.unsealed_bytes, in_flight.unwritten_bytes)
+    }
+
+    #[test]
+    fn bytes_count_until_their_epoch_is_sealed_and_written() {
+        let mut in_flight = InFlight::default();
+        in_flight.open(10, false);
+        in_flight.emit(5);
+        in_flight.emit(6);
+        in_flight.open(20, false);
+        in_flight.emit(100);
+        assert_eq!(bytes(&in_flight), (111, 111));
+        in_flight.advance(Some(10), Some(10));
+        assert_eq!(bytes(&in_flight), (111, 111), "not below the frontiers");
+        in_flight.advance(Some(20), Some(10));
+        assert_eq!(bytes(&in_flight), (100, 111));
+        in_flight.advance(Some(20), Some(20));
+        assert_eq!(bytes(&in_flight), (100, 100));
+        in_flight.open(30, false);
+        in_flight.advance(None, None);
+        assert_eq!((bytes(&in_flight), in_flight.epochs.len()), ((0, 0), 0));
+    }
+
+    #[test]
+    fn hidden_epochs_need_only_be_sealed() {
+        let mut in_flight = InFlight::default();
+        in_flight.open(10, true);
+        in_flight.emit(5);
+        in_flight.open(20, false);
+        assert_eq!(bytes(&in_flight), (5, 0));
+        in_flight.advance(Some(20), Some(0));
+        assert_eq!((bytes(&in_flight), in_flight.epochs.len()), ((0, 0), 0));
+    }
+
+    #[test]
+    fn the_open_epoch_counts_whatever_the_frontiers_are() {
+        let mut in_flight = InFlight::default();
+        in_flight.open(10, false);
+        in_flight.emit(5);
+        in_flight.advance(None, None);
+        in_flight.emit(5);
+        assert_eq!(bytes(&in_flight), (10, 10));
+        assert!(in_flight.is_open_epoch_filled());
+        in_flight.open(20, false);
+        assert!(!in_flight.is_open_epoch_filled());
+        in_flight.advance(None, None);
+        assert_eq!(bytes(&in_flight), (0, 0));
+    }
+
+    #[test]
+    fn epochs_without_bytes_take_no_memory() {
+        let mut in_flight = InFlight::default();
+        for epoch in 0..100_000 {
+            in_flight.open(epoch, false);
+        }
+        assert_eq!(in_flight.epochs.len(), 0);
+    }
+
+    #[test]
+    fn a_pause_lasts_until_all_is_below_three_quarters() {
+        let limits = Limits { unsealed_bytes: 100, unwritten_bytes: 200 };
+        let (mut in_flight, mut pause, now) = (InFlight::default(), Pause::default(), Instant::now());
+        let later = now + Duration::from_secs(1);
+        for (epoch, bytes) in [(10, 30), (20, 65), (30, 5)] {
+            in_flight.open(epoch, false);
+            assert!(!pause.look(&in_flight, &limits, false, now));
+            in_flight.emit(bytes);
+        }
+        assert!(pause.look(&in_flight, &limits, false, now), "at the limit");
+        assert_eq!(pause.take(later), Duration::from_secs(1));
+        assert_eq!(pause.take(later), Duration::ZERO, "counted once");
+        in_flight.open(40, false);
+        in_flight.advance(Some(11), Some(11));
+        assert!(!pause.look(&in_flight, &limits, false, now), "70 are below 75");
+        assert_eq!(pause.take(later), Duration::ZERO);
+
+        assert!(pause.look(&in_flight, &limits, true, now), "the sinks are full");
+        in_flight.emit(10);
+        assert!(pause.look(&in_flight, &limits, false, now), "80 are not below 75");
+        in_flight.advance(Some(40), Some(11));
+        assert!(!pause.look(&in_flight, &limits, false, now));
+    }
+
+    #[test]
+    fn without_limits_nothing_pauses() {
+        let mut in_flight = InFlight::default();
+        in_flight.open(1, false);
+        in_flight.emit(1 << 60);
+        assert!(!Pause::default().look(&in_flight, &Limits::NONE, false, Instant::now()));
+        let none = Limits { unsealed_bytes: 0, unwritten_bytes: 0 };
+        assert!(!Pause::default().look(&InFlight::default(), &none, false, Instant::now()), "one batch gets through");
+    }
+}

@@ -163,3 +163,81 @@ impl Intake {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{RawBatch, RawRecord};
+
+    fn batch(partition: u32, next_offset: u64, bytes: usize) -> Batch {
+        let record = RawRecord { offset: 0, payload: Some(0..bytes as u32), oversized_bytes: None };
+        let records = if bytes > 0 { vec![record] } else { Vec::new() };
+        let raw = RawBatch { buffer: vec![b'x'; bytes], records, next_offset, mark: format!("m{next_offset}") };
+        Batch { source: 7, partition, name: "p".into(), raw }
+    }
+
+    fn binding(partition: u32, upper: u64) -> Binding {
+        Binding { source: 7, partition, upper, mark: format!("m{upper}") }
+    }
+
+    fn open(limits: Limits) -> (Intake, Instant) {
+        let (mut intake, now) = (Intake::new(7, limits), Instant::now());
+        intake.open(10, false);
+        intake.schedule(false, false, now);
+        (intake, now)
+    }
+
+    #[test]
+    fn an_epoch_binds_the_partitions_that_moved_in_it_at_their_last_place() {
+        let (mut intake, now) = open(Limits::NONE);
+        assert!(intake.take(batch(2, 5, 100), now).is_some());
+        assert!(intake.take(batch(1, 9, 0), now).is_none(), "there is nothing to decode");
+        assert!(intake.take(batch(2, 6, 1), now).is_some_and(|batch| batch.raw.mark.is_empty()));
+        assert_eq!(intake.close().collect::<Vec<_>>(), [binding(1, 9), binding(2, 6)]);
+        intake.open(20, false);
+        assert_eq!(intake.close().count(), 0);
+    }
+
+    #[test]
+    fn a_paused_source_asks_once_an_epoch_for_its_end() {
+        let (mut intake, now) = open(Limits { unsealed_bytes: 100, ..Limits::NONE });
+        intake.take(batch(0, 1, 100), now);
+        assert!(!intake.wants_more());
+        intake.schedule(false, false, now);
+        assert_eq!(intake.take_reports(), [Report::Full]);
+        intake.open(20, false);
+        intake.schedule(false, false, now);
+        assert!(!intake.wants_more());
+        assert_eq!(intake.take_reports(), [], "nothing of what it waits for is in this epoch");
+        intake.advance(Some(20), Some(10));
+        assert_eq!(intake.schedule(false, false, now + GAUGE_DELAY), GAUGE_DELAY);
+        assert!(intake.wants_more());
+    }
+
+    #[test]
+    fn it_wakes_for_what_does_not_wake_it() {
+        let (mut intake, now) = open(Limits { unsealed_bytes: 6 << 20, ..Limits::NONE });
+        assert_eq!(intake.wake(true), Wake::After(STOP_DELAY));
+        intake.take(batch(0, 1, 5 << 20), now);
+        assert_eq!((intake.wants_more(), intake.wake(true)), (false, Wake::Now), "the others have their turn");
+        intake.schedule(false, true, now);
+        assert_eq!((intake.wants_more(), intake.wake(true)), (false, Wake::After(GAUGE_DELAY)));
+        intake.schedule(true, false, now);
+        assert_eq!(intake.take_reports(), [Report::Full, Report::Stop]);
+        intake.schedule(true, false, now);
+        assert_eq!((intake.take_reports(), intake.wake(true)), (vec![], Wake::Never), "once is enough");
+    }
+
+    #[test]
+    fn the_end_is_reported_after_having_caught_up() {
+        let (mut intake, _) = open(Limits::NONE);
+        intake.ended();
+        assert_eq!(intake.take_reports(), [Report::CaughtUp, Report::Ended]);
+        let (mut intake, now) = open(Limits::NONE);
+        intake.caught_up();
+        assert_eq!(intake.take_reports(), [Report::CaughtUp]);
+        intake.ended();
+        intake.schedule(false, true, now);
+        assert_eq!(intake.take_reports(), [Report::Ended], "and nothing pauses any more");
+    }
+}

@@ -16,6 +16,8 @@ mod intake;
 pub mod memory;
 pub mod metrics;
 pub mod operator;
+#[cfg(test)]
+mod tests;
 
 pub use in_flight::Limits;
 

@@ -1,6 +1,8 @@
 //! Checking and applying records. The same for what is read and for what is to be appended.
 
-use super::{Collapse, Opening, PartitionState, Record, SourceState, State};
+use std::collections::BTreeSet;
+
+use super::{Collapse, Opening, PartRef, PartitionState, Record, SourceState, State};
 
 /// How long the first entry of a run is kept: as long as a run may stand still and come back as a zombie.
 const OPENING_KEPT_MS: u64 = 30 * 24 * 3600 * 1000;
@@ -25,17 +27,23 @@ impl State {
                 return Err(format!("number {table} of table \"{}\" was used before", info.name));
             }
         }
+        self.check_replaced(record)
+    }
+
+    fn check_replaced(&self, record: &Record) -> Result<(), String> {
+        if record.replaced.is_empty() {
+            return Ok(());
+        }
         let mut wanted: Vec<_> = record.replaced.iter().flat_map(|replaced| &replaced.inputs).collect();
         wanted.sort();
         if wanted.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err("it replaces a part twice".into());
         }
-        let mut known: Vec<_> = self.parts.iter().chain(&record.parts).map(|part| part.id()).collect();
-        known.sort();
-        if let Some(missing) = wanted.iter().find(|id| known.binary_search(id).is_err()) {
-            return Err(format!("it replaces \"{}\", which is not there", missing.object));
+        let known: BTreeSet<_> = self.parts.iter().map(PartRef::id).collect();
+        match wanted.into_iter().find(|id| !known.contains(id)) {
+            Some(missing) => Err(format!("it replaces \"{}\", which is not there", missing.object)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn check_seals(&self, record: &Record) -> Result<(), String> {

@@ -9,7 +9,7 @@
 
 use bytes::Bytes;
 
-use super::{PartRef, Record};
+use super::Record;
 use crate::error::JournalError;
 
 const MAGIC: [u8; 4] = *b"FLJM";
@@ -70,13 +70,6 @@ pub(crate) fn decode(object: &str, bytes: &[u8]) -> Result<(Record, u32), Journa
     let record =
         serde_json::from_slice(json).map_err(|error| damaged(&format!("its record cannot be read: {error}")))?;
     Ok((record, digest))
-}
-
-/// The bytes of a part that an entry carries.
-pub(crate) fn inline(entry: &Bytes, part: &PartRef) -> Option<Bytes> {
-    let start = usize::try_from(part.offset).ok()?;
-    let end = start.checked_add(usize::try_from(part.bytes).ok()?)?;
-    (end <= entry.len()).then(|| entry.slice(start..end))
 }
 
 fn u64_at(header: &[u8; HEADER_BYTES], at: usize) -> u64 {

@@ -6,8 +6,8 @@ mod frame;
 mod state;
 
 pub use entry::{Binding, Entry, NewPart, PartRef, Seal, SinkState, Standing, TableInfo};
-pub(crate) use entry::{PartId, Record, Replaced};
-pub(crate) use frame::{Framed, INLINE_START, decode, encode, inline};
+pub(crate) use entry::{Record, Replaced};
+pub(crate) use frame::{Framed, INLINE_START, decode, encode};
 pub(crate) use state::Opening;
 pub use state::{Collapse, PartitionState, SourceState, State};
 

@@ -84,6 +84,15 @@ fn take_row<'a>(raw: &mut &'a [u8], table: u16, base: Epoch) -> Option<Change<'a
     Some(Change { table, route: u64::from_le_bytes(*route), epoch: base.wrapping_add(delta as u64), key, value })
 }
 
+/// Where a row is in its block.
+#[derive(Debug)]
+pub(crate) struct RowAt {
+    route: u64,
+    epoch: Epoch,
+    key: Range<usize>,
+    value: Option<Range<usize>>,
+}
+
 /// Some rows of a part: of one table, sorted by (route, key, epoch). Checked in full before one of them is seen.
 #[derive(Debug)]
 pub struct Block {
@@ -145,7 +154,7 @@ impl Block {
         std::iter::from_fn(move || self.next(&mut at))
     }
 
-    /// The next row that was asked for, from byte `at` on; moves `at` behind it.
+    /// The next row that was asked for, from byte `at` on ([`BASE_BYTES`] at first); moves `at` behind it.
     pub(crate) fn next(&self, at: &mut usize) -> Option<Change<'_>> {
         let mut rest = &self.raw[*at..];
         while !rest.is_empty() {
@@ -156,6 +165,21 @@ impl Block {
             }
         }
         None
+    }
+
+    /// As [`Block::next`], for who cannot hold a borrow.
+    pub(crate) fn next_row(&self, at: &mut usize) -> Option<RowAt> {
+        let change = self.next(at)?;
+        let end = *at;
+        let key_end = end - change.value.map_or(0, <[u8]>::len);
+        let key = key_end - change.key.len()..key_end;
+        Some(RowAt { route: change.route, epoch: change.epoch, key, value: change.value.map(|_| key_end..end) })
+    }
+
+    /// The row at a place that [`Block::next_row`] gave.
+    pub(crate) fn change(&self, row: &RowAt) -> Change<'_> {
+        let value = row.value.clone().map(|value| &self.raw[value]);
+        Change { table: self.table, route: row.route, epoch: row.epoch, key: &self.raw[row.key.clone()], value }
     }
 
     fn asked(&self, row: &Change<'_>) -> bool {

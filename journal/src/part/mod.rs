@@ -19,7 +19,7 @@ mod build;
 mod frame;
 mod read;
 
-pub(crate) use block::BASE_BYTES;
+pub(crate) use block::{BASE_BYTES, RowAt};
 pub use block::{Block, Change};
 pub(crate) use build::PartEncoder;
 pub use build::{BuiltPart, PartBuilder};

@@ -22,7 +22,7 @@ enum Body {
     /// All of them, here.
     Memory(Bytes),
     /// In an object, from an offset on.
-    Store { store: Store, offset: u64 },
+    Store { store: Store, file: String, offset: u64 },
 }
 
 /// A part whose index has been read and checked.
@@ -49,7 +49,7 @@ impl PartReader {
         let body = if want == part.bytes {
             Body::Memory(tail.clone())
         } else {
-            Body::Store { store: store.clone(), offset: part.offset }
+            Body::Store { store: store.clone(), file: file.to_owned(), offset: part.offset }
         };
         let footer = frame::footer(&tail, part.bytes).map_err(|what| unreadable(&part.object, &what))?;
         let needed = frame::tail_bytes(&footer);
@@ -77,6 +77,11 @@ impl PartReader {
         let index = frame::index(tail, footer, part.bytes).map_err(|what| unreadable(&part.object, &what))?;
         if footer.digest != part.digest || footer.totals.rows != part.rows {
             return Err(JournalError::foreign(&part.object, "it is a whole part, but not the one that was named"));
+        }
+        if let Body::Memory(bytes) = &body
+            && bytes.get(..HEADER_BYTES) != Some(&frame::header())
+        {
+            return Err(JournalError::damaged(&part.object, "its header is not that of a part"));
         }
         let epochs = (part.first, part.last);
         let (object, rows) = (part.object.clone(), footer.totals.rows);
@@ -110,8 +115,8 @@ impl PartReader {
     fn fetch(&self, start: u64, end: u64) -> Result<Bytes, JournalError> {
         let bytes = match &self.body {
             Body::Memory(bytes) => bytes.get(start as usize..end as usize).map(|range| bytes.slice_ref(range)),
-            Body::Store { store, offset } => {
-                let (bytes, _) = store.get_range(&self.object, offset + start, end - start)?;
+            Body::Store { store, file, offset } => {
+                let (bytes, _) = store.get_range(file, offset + start, end - start)?;
                 (bytes.len() as u64 == end - start).then_some(bytes)
             }
         };

@@ -161,7 +161,8 @@ impl Decoder {
         if input.byte()? != LETTER {
             return Err(CodecError::Invalid("key of a dead letter"));
         }
-        let (node, origin, offset) = (self.strings.share(input.text()?), self.strings.share(input.text()?), input.int()?);
+        let (node, origin, offset) =
+            (self.strings.share(input.text()?), self.strings.share(input.text()?), input.int()?);
         input.end()?;
         let mut input = Input::new(value);
         input.format()?;

@@ -195,7 +195,8 @@ fn keys() -> impl Strategy<Value = Key> {
 }
 
 fn facets_of(payload_bytes: u32) -> impl Strategy<Value = Facets> {
-    let slices = move || (0..=payload_bytes, 0..=payload_bytes).prop_map(|(a, b)| Slice { start: a.min(b), end: a.max(b) });
+    let slices =
+        move || (0..=payload_bytes, 0..=payload_bytes).prop_map(|(a, b)| Slice { start: a.min(b), end: a.max(b) });
     let lead = prop::sample::select(vec![Lead::None, Lead::Comma, Lead::Type, Lead::CommaType]);
     let piece = (slices(), lead).prop_map(|(slice, lead)| ChildPiece { slice, lead });
     let context = prop::option::of(slices());
@@ -293,7 +294,9 @@ fn how_long_a_row_takes() {
     let spec = spec(vec![facet()]);
     let rows: Vec<Record> = (0..200_000)
         .map(|n| {
-            let line = JOEY.replace("\"c1\"", &format!("\"annotation-{n:09}\"")).replace("\"a7\"", &format!("\"asset-{}\"", n % 200));
+            let line = JOEY
+                .replace("\"c1\"", &format!("\"annotation-{n:09}\""))
+                .replace("\"a7\"", &format!("\"asset-{}\"", n % 200));
             let line = line.replace("\"Joey\"", "\"Joey, at the table in the coffee house\"");
             decode::Decoder::new(&spec).decode(line.as_bytes(), position(), || Key::One("o".into())).unwrap()
         })
@@ -311,8 +314,11 @@ fn how_long_a_row_takes() {
         }
         let encode = start.elapsed();
         let start = std::time::Instant::now();
-        let read: Vec<Record> =
-            encoded.iter().zip(&rows).map(|((key, value), row)| decoder.record(key, row.route, value).unwrap()).collect();
+        let read: Vec<Record> = encoded
+            .iter()
+            .zip(&rows)
+            .map(|((key, value), row)| decoder.record(key, row.route, value).unwrap())
+            .collect();
         let decode = start.elapsed();
         let per_row = |time: std::time::Duration| time.as_nanos() as usize / rows.len();
         eprintln!("{bytes} bytes a row: encode {} ns, decode {} ns", per_row(encode), per_row(decode));

@@ -175,8 +175,9 @@ fn append_draft(draft: &mut Draft, path: &Path) -> io::Result<u64> {
 fn restore(path: &Path, mark: Option<&str>) -> io::Result<u64> {
     let whole_bytes = cut_unfinished_line(path)?;
     let Some(mark) = mark else { return Ok(whole_bytes) };
-    let marked_bytes: u64 =
-        mark.parse().map_err(|_| io::Error::other(format!("the length {mark:?} that is remembered of it is no number")))?;
+    let marked_bytes: u64 = mark
+        .parse()
+        .map_err(|_| io::Error::other(format!("the length {mark:?} that is remembered of it is no number")))?;
     if whole_bytes < marked_bytes {
         tracing::warn!(
             "{path:?} has {whole_bytes} bytes of the {marked_bytes} that were written: some of it was removed; it goes on from here"

@@ -37,7 +37,7 @@ mod draft;
 mod error;
 mod names;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use documents::open_documents;
 
@@ -259,7 +259,9 @@ fn identify(dir: &Path, workshop: &mut Workshop) -> io::Result<String> {
         Err(e) => return Err(e),
     };
     match id.trim_ascii() {
-        "" => Err(io::Error::other(format!("{path:?}, which names its content, is empty; remove it to give a new name"))),
+        "" => {
+            Err(io::Error::other(format!("{path:?}, which names its content, is empty; remove it to give a new name")))
+        }
         id => Ok(id.to_owned()),
     }
 }

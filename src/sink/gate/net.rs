@@ -1,8 +1,13 @@
 //! What the changes of an epoch come to: one change a key.
 
+use std::iter::Peekable;
+
 use super::super::Change;
 use super::super::gauge::Held;
 use crate::record::{Row, RowDiff};
+
+/// So many changes are given at a time of those that had to be gathered.
+const CHUNK: usize = 1 << 10;
 
 /// A buffer of changes as it came, and its share of what waits.
 pub(super) struct Buffer {
@@ -11,30 +16,34 @@ pub(super) struct Buffer {
 }
 
 /// Changes on their way out, buffer by buffer, each with what it is counted as until it is gone.
-pub(super) type Released = Box<dyn Iterator<Item = (Vec<Change>, Vec<Held>)>>;
+pub(super) type Released = Box<dyn Iterator<Item = (Vec<Change>, Held)>>;
 
 /// The changes that count at one epoch, one a key and in the order of the keys. Of a fill only what is there in the end:
 /// what it does not write the sweep deletes.
 ///
 /// New rows in order pass buffer by buffer, without being gathered: a fill may be as large as the sink's whole content.
-pub(super) fn consolidate(buffers: Vec<Buffer>, is_fill: bool) -> Released {
+pub(super) fn consolidate(mut buffers: Vec<Buffer>, is_fill: bool) -> Released {
     if is_fresh(&buffers) {
         let upserts = |buffer: Buffer| {
             let changes = buffer.changes.into_iter().map(|(row, _, _)| Change::Upsert(row)).collect();
-            (changes, vec![buffer.held])
+            (changes, buffer.held)
         };
         return Box::new(buffers.into_iter().map(upserts));
     }
-    let (mut changes, mut held) = (Vec::new(), Vec::new());
+    let Some(Buffer { changes: last, mut held }) = buffers.pop() else { return Box::new(std::iter::empty()) };
+    // Exactly: a vector that grows would have room for twice as many.
+    let mut changes = Vec::with_capacity(last.len() + buffers.iter().map(|buffer| buffer.changes.len()).sum::<usize>());
+    changes.extend(last.into_iter().map(|(row, _, diff)| (row, diff)));
     for buffer in buffers {
         changes.extend(buffer.changes.into_iter().map(|(row, _, diff)| (row, diff)));
-        held.push(buffer.held);
+        held.join(buffer.held);
     }
-    let mut changes = net(changes);
-    if is_fill {
-        changes.retain(|change| matches!(change, Change::Upsert(_)));
-    }
-    Box::new(std::iter::once((changes, held)))
+    let chunk_bytes = held.bytes().div_ceil(changes.len().div_ceil(CHUNK).max(1) as u64);
+    let mut changes = net(changes).filter(move |change| !is_fill || matches!(change, Change::Upsert(_)));
+    Box::new(std::iter::from_fn(move || {
+        let chunk: Vec<Change> = changes.by_ref().take(CHUNK).collect();
+        (!chunk.is_empty()).then(|| (chunk, held.split(chunk_bytes)))
+    }))
 }
 
 /// Whether there is nothing but one new row a key, in order.
@@ -51,34 +60,53 @@ fn is_fresh(buffers: &[Buffer]) -> bool {
 ///
 /// # Panics
 /// If a key has more than one row: a broken invariant of the operator that emitted them.
-fn net(mut changes: Vec<(Row, isize)>) -> Vec<Change> {
+fn net(mut changes: Vec<(Row, isize)>) -> impl Iterator<Item = Change> {
     changes.sort_unstable();
-    changes.dedup_by(|later, kept| {
-        let same = later.0 == kept.0;
-        if same {
-            kept.1 += later.1;
+    let mut rows = Rows(changes.into_iter().peekable());
+    let mut next = rows.next();
+    // Lazily, so that the changes are not there twice.
+    std::iter::from_fn(move || {
+        let mut change = next.take()?;
+        next = rows.next();
+        while let Some(other) = next.take_if(|next| next.row().same_key(change.row())) {
+            match (&change, other) {
+                (Change::Upsert(row), Change::Upsert(_)) => panic!("two rows of one key: {row:?}"),
+                (Change::Delete(_), upsert @ Change::Upsert(_)) => change = upsert,
+                (_, Change::Delete(_)) => (),
+            }
+            next = rows.next();
         }
-        same
-    });
-    let mut out: Vec<Change> = Vec::with_capacity(changes.len());
-    for (row, diff) in changes {
-        let last = out.last_mut().filter(|last| last.row().same_key(&row));
-        match (diff, last) {
-            (0, _) => (),
-            (1, Some(Change::Upsert(_))) => panic!("two rows of one key: {row:?}"),
-            (1, Some(last)) => *last = Change::Upsert(row),
-            (1, None) => out.push(Change::Upsert(row)),
-            (-1, Some(_)) => (),
-            (-1, None) => out.push(Change::Delete(row)),
-            _ => panic!("a row counts {diff} times: {row:?}"),
+        Some(change)
+    })
+}
+
+/// Sorted changes, those of equal rows added up.
+struct Rows<I: Iterator>(Peekable<I>);
+
+impl<I: Iterator<Item = (Row, isize)>> Iterator for Rows<I> {
+    type Item = Change;
+
+    fn next(&mut self) -> Option<Change> {
+        loop {
+            let (row, mut count) = self.0.next()?;
+            while let Some((_, diff)) = self.0.next_if(|(other, _)| *other == row) {
+                count += diff;
+            }
+            match count {
+                0 => (),
+                1 => return Some(Change::Upsert(row)),
+                -1 => return Some(Change::Delete(row)),
+                _ => panic!("a row counts {count} times: {row:?}"),
+            }
         }
     }
-    out
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::sink::gauge::Gauge;
@@ -111,7 +139,7 @@ mod tests {
             Change::Upsert(row("3", "new")),
             Change::Upsert(row("5", "a")),
         ];
-        assert_eq!(net(changes), expected);
+        assert_eq!(net(changes).collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -135,6 +163,73 @@ mod tests {
     #[test]
     #[should_panic(expected = "two rows of one key")]
     fn two_rows_of_a_key_are_a_bug() {
-        net(vec![(row("1", "a"), 1), (row("1", "b"), 1)]);
+        net(vec![(row("1", "a"), 1), (row("1", "b"), 1)]).for_each(drop);
+    }
+
+    #[test]
+    #[should_panic(expected = "a row counts 2 times")]
+    fn a_row_that_is_there_twice_is_a_bug() {
+        net(vec![(row("1", "a"), 1), (row("1", "a"), 1)]).for_each(drop);
+    }
+
+    #[test]
+    fn what_is_gathered_comes_in_chunks_that_each_give_their_share_back() {
+        let gauge = Arc::new(Gauge::new(1));
+        let backwards = (0..3_000).rev().map(|n| (row(&format!("{n:04}"), "1"), 5, 1)).collect();
+        let cancelled = vec![(row("x", "1"), 5, 1), (row("x", "1"), 5, -1)];
+        let buffers = vec![
+            Buffer { changes: backwards, held: gauge.hold(3_000) },
+            Buffer { changes: cancelled, held: gauge.hold(2) },
+        ];
+        let mut released = consolidate(buffers, false);
+        let mut left = Vec::new();
+        let mut keys = Vec::new();
+        for (chunk, held) in released.by_ref() {
+            keys.extend(chunk.into_iter().map(|change| change.row().clone()));
+            drop(held);
+            left.push(gauge.held_bytes());
+        }
+        assert!(keys.len() == 3_000 && keys.is_sorted());
+        assert_eq!(left, [2_001, 1_000, 0]);
+        drop(released);
+        assert_eq!(gauge.held_bytes(), 0);
+    }
+
+    proptest! {
+        /// Against adding up in a map, whatever the order and the buffers.
+        #[test]
+        fn the_net_change_is_that_of_a_map(
+            before in proptest::collection::btree_map(0..8u8, 0..3u8, 0..8),
+            after in proptest::collection::btree_map(0..8u8, 0..3u8, 0..8),
+            detours in proptest::collection::vec((0..8u8, 0..3u8), 0..8),
+            order in any::<u64>(),
+            buffer_rows in 1..5usize,
+            is_fill in any::<bool>(),
+        ) {
+            let made = |(key, text): (&u8, &u8)| row(&key.to_string(), &text.to_string());
+            let mut changes: Vec<RowDiff> = before.iter().map(|entry| (made(entry), 5, -1)).collect();
+            changes.extend(after.iter().map(|entry| (made(entry), 5, 1)));
+            for (key, text) in &detours {
+                changes.extend([1, -1].map(|diff| (made((key, text)), 5, diff)));
+            }
+            changes.sort_by_cached_key(|(row, _, diff)| RandomOrder(order).of(&(format!("{row:?}"), *diff)));
+            let chunks = changes.chunks(buffer_rows).map(<[RowDiff]>::to_vec).collect();
+            let keys = before.keys().chain(after.keys()).collect::<std::collections::BTreeSet<_>>();
+            let expected: Vec<Change> = keys.into_iter().filter_map(|key| match (before.get(key), after.get(key)) {
+                (old, Some(new)) if old != Some(new) => Some(Change::Upsert(made((key, new)))),
+                (Some(old), None) if !is_fill => Some(Change::Delete(made((key, old)))),
+                _ => None,
+            }).collect();
+            prop_assert_eq!(consolidated(chunks, is_fill).concat(), expected);
+        }
+    }
+
+    /// A shuffle that a seed decides.
+    struct RandomOrder(u64);
+
+    impl RandomOrder {
+        fn of(&self, value: &(String, isize)) -> u64 {
+            xxhash_rust::xxh3::xxh3_64_with_seed(format!("{value:?}").as_bytes(), self.0)
+        }
     }
 }

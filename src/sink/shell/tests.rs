@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use timely::dataflow::ProbeHandle;
-use timely::dataflow::operators::{Input, InputHandle, Probe};
+use timely::dataflow::operators::{Input, Probe};
+use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 
 use super::*;
@@ -60,12 +60,10 @@ impl Writer for Listener {
     }
 }
 
-type In<C> = InputHandle<u64, timely::container::CapacityContainerBuilder<Vec<C>>>;
-
 struct Case<'a> {
     worker: &'a mut Worker,
-    changes: In<Change>,
-    reveals: Option<In<Reveal>>,
+    changes: Option<InputHandleVec<u64, Change>>,
+    reveals: Option<InputHandleVec<u64, Reveal>>,
     done: ProbeHandle<u64>,
     gauge: Arc<Gauge>,
     progress: Arc<SinkProgress>,
@@ -75,9 +73,12 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn send(&mut self, epoch: u64, change: Change) {
-        self.changes.advance_to(epoch);
-        self.changes.send(change);
-        self.changes.flush();
+        self.changes().advance_to(epoch);
+        self.changes().send(change);
+    }
+
+    fn changes(&mut self) -> &mut InputHandleVec<u64, Change> {
+        self.changes.as_mut().expect("open until the end")
     }
 
     fn step_until(&mut self, mut what: impl FnMut(&Self) -> bool) {
@@ -89,20 +90,10 @@ impl Case<'_> {
     }
 
     fn finish(mut self) -> Vec<Told> {
-        self.changes.close_in_place();
+        drop(self.changes.take());
         drop(self.reveals.take());
         self.step_until(|case| case.done.done());
         self.told.lock().unwrap().clone()
-    }
-}
-
-trait CloseInPlace {
-    fn close_in_place(&mut self);
-}
-
-impl<C: Clone + 'static> CloseInPlace for In<C> {
-    fn close_in_place(&mut self) {
-        drop(std::mem::take(self));
     }
 }
 
@@ -126,7 +117,7 @@ fn with(start: Start, test: impl FnOnce(Case<'_>) + Send + Sync + 'static) {
             let acks = write(change_stream, reveal_stream, shell, Placement::Single(Some(Box::new(writer))));
             (changes, reveals, acks.probe().0)
         });
-        test(Case { worker, changes, reveals: Some(reveals), done, gauge, progress, told, go });
+        test(Case { worker, changes: Some(changes), reveals: Some(reveals), done, gauge, progress, told, go });
     });
 }
 
@@ -136,7 +127,7 @@ fn a_resumed_sink_never_sweeps_and_does_not_look_at_reveals() {
         with(start, |mut case| {
             case.send(5, upsert("a", "1"));
             case.send(7, upsert("b", "2"));
-            case.changes.advance_to(8);
+            case.changes().advance_to(8);
             case.step_until(|case| !case.done.less_than(&8));
             let progress = case.progress.now();
             assert_eq!((progress.upper, progress.mark.as_deref()), (8, Some("mark of 8")));
@@ -156,11 +147,11 @@ fn a_resumed_sink_never_sweeps_and_does_not_look_at_reveals() {
 #[test]
 fn a_fill_sweeps_also_if_it_is_empty() {
     with(Start::Fill { at: 5 }, |mut case| {
-        case.changes.advance_to(5);
+        case.changes().advance_to(5);
         case.step_until(|case| !case.done.less_than(&5));
         assert_eq!(*case.told.lock().unwrap(), []);
         case.send(7, upsert("b", "2"));
-        case.changes.advance_to(8);
+        case.changes().advance_to(8);
         case.step_until(|case| !case.done.less_than(&8));
         let told = case.finish();
         assert_eq!(told[0], Told::Close(5, Sweep::Older));
@@ -176,7 +167,7 @@ fn the_reveal_says_which_epoch_is_the_fill() {
             if rows {
                 case.send(6, upsert("a", "1"));
             }
-            case.changes.advance_to(9);
+            case.changes().advance_to(9);
             case.reveals.as_mut().unwrap().advance_to(6);
             case.step_until(|case| !case.done.less_than(&6));
             assert!(case.done.less_equal(&6), "nothing is closed before the reveal");
@@ -200,7 +191,7 @@ fn the_reveal_says_which_epoch_is_the_fill() {
 #[test]
 fn a_run_that_ends_without_a_reveal_closes_nothing_and_finishes() {
     with(Start::FillAtReveal, |mut case| {
-        case.changes.advance_to(9);
+        case.changes().advance_to(9);
         case.reveals.as_mut().unwrap().advance_to(9);
         case.step_until(|case| !case.done.less_than(&9));
         let progress = case.progress.clone();
@@ -217,7 +208,7 @@ fn what_waits_for_the_writer_is_counted_until_it_is_written() {
         for epoch in 1..=200 {
             case.send(epoch, upsert("a", "0123456789"));
         }
-        case.changes.advance_to(201);
+        case.changes().advance_to(201);
         case.step_until(|case| case.gauge.held_bytes() == 2_000);
         case.go.store(true, Ordering::SeqCst);
         case.step_until(|case| !case.done.less_than(&201));
@@ -340,7 +331,13 @@ fn an_error_is_told_and_nothing_is_written_or_acknowledged_after_it() {
             }
         };
         assert!(error.contains("another run has taken over"), "{error}");
-        (0..20).for_each(|_| drop(worker.step()));
+        for _ in 0..20 {
+            worker.step();
+        }
         assert!(done.less_equal(&0));
+        // It would wait for ever for what is not written.
+        for dataflow in worker.installed_dataflows() {
+            worker.drop_dataflow(dataflow);
+        }
     });
 }

@@ -15,16 +15,19 @@
 //! without a log, and readers wait for it: they would find nothing, and a fill that need not be written twice was measured to
 //! be 1.7 times as fast.
 //!
+//! A run that opens the table becomes its owner; the transactions of a run that is not any more are refused (law L6).
+//!
 //! An index on `epoch` finds what a sweep deletes and the newest epoch. Keeping it costs as much as one scan of the whole table
 //! a run, measured with a fill of 1 M rows; but the scans, one of them at each start, grow with the table and with its documents.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use fail::fail_point;
 use rusqlite::{Connection, OpenFlags};
 
 use self::error::{explain, is_busy};
-use self::schema::{META, State, Statements, Unfit};
+use self::schema::{META, Registered, State, Statements, Unfit};
 use super::{Change, Opened, SinkError, StoreState, Sweep, Writer};
 use crate::pipeline::SqliteSink;
 use crate::record::{FieldPath, Row};
@@ -51,7 +54,7 @@ const CACHE_KIB: i64 = 64 << 10;
 /// opened or written.
 pub fn open(name: &str, path: &Path, spec: &SqliteSink) -> Result<Opened, SinkError> {
     let (writer, above) = SqliteWriter::open(name, path, spec, PATIENCE)?;
-    let store = StoreState { id: writer.store_id.clone(), upper: writer.upper };
+    let store = StoreState { id: writer.registered.store_id.clone(), upper: writer.registered.upper };
     Ok(Opened { writer: Box::new(writer), above, store: Some(store) })
 }
 
@@ -63,9 +66,9 @@ struct SqliteWriter {
     columns: Vec<FieldPath>,
     connection: Connection,
     patience: Duration,
-    store_id: String,
-    /// All epochs below are committed.
-    upper: u64,
+    /// What the store must have of this table: its identity, this run as the owner, and that all epochs below the upper
+    /// are committed.
+    registered: Registered,
     /// The epoch whose transaction is open.
     writing: Option<u64>,
     /// Whether the file has no write-ahead log yet.
@@ -85,7 +88,7 @@ impl SqliteWriter {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         connection.busy_timeout(BUSY.min(patience)).map_err(failed)?;
-        let State { store_id, upper, newest, alone } = patiently(&object, patience, || configure(&connection))
+        let State { registered, newest, alone } = patiently(&object, patience, || configure(&connection))
             .and_then(|()| patiently(&object, patience, || connection.execute_batch("BEGIN IMMEDIATE")))
             .map_err(Unfit::Sqlite)
             .and_then(|()| schema::prepare(&connection, spec))
@@ -94,6 +97,7 @@ impl SqliteWriter {
                 Unfit::Sqlite(error) => failed(error),
                 Unfit::Mismatch(difference) => SinkError::Mismatch { object: object.clone(), difference },
             })?;
+        let upper = registered.upper;
         let mut writer = SqliteWriter {
             object,
             table: spec.table.clone(),
@@ -101,8 +105,7 @@ impl SqliteWriter {
             columns: spec.columns.values().cloned().collect(),
             connection,
             patience,
-            store_id,
-            upper,
+            registered,
             writing: None,
             without_log: true,
             key: Vec::new(),
@@ -142,21 +145,25 @@ impl SqliteWriter {
             assert_eq!(writing, epoch, "an epoch is closed before the next one is written");
             return Ok(());
         }
-        assert!(epoch >= self.upper, "epochs grow: {epoch} is below the upper {}", self.upper);
+        let upper = self.registered.upper;
+        assert!(epoch >= upper, "epochs grow: {epoch} is below the upper {upper}");
         patiently(&self.object, self.patience, || self.connection.execute_batch("BEGIN IMMEDIATE"))
             .map_err(self.failed("write to"))?;
         self.writing = Some(epoch);
-        let registered = schema::registered(&self.connection, &self.table).map_err(self.failed("read"))?;
-        if registered.as_ref().is_none_or(|(id, upper)| (id, upper) != (&self.store_id, &self.upper)) {
-            let difference = match registered {
-                Some((id, upper)) if id == self.store_id => {
-                    format!("it was written up to epoch {upper}, by this run up to {}; stop the other run", self.upper)
-                }
-                _ => format!("its entry in {META} was replaced or removed while this run wrote it; start again"),
-            };
-            return Err(SinkError::Mismatch { object: self.object.clone(), difference });
+        let found = schema::registered(&self.connection, &self.table).map_err(self.failed("read"))?;
+        if found.as_ref() == Some(&self.registered) {
+            return Ok(());
         }
-        Ok(())
+        let object = self.object.clone();
+        match found {
+            Some(found) if found.store_id == self.registered.store_id && found.owner != self.registered.owner => {
+                Err(SinkError::Fenced { object })
+            }
+            _ => {
+                let difference = format!("its entry in {META} was changed while this run wrote it; start again");
+                Err(SinkError::Mismatch { object, difference })
+            }
+        }
     }
 
     /// The number as SQLite has it.
@@ -197,11 +204,15 @@ impl SqliteWriter {
     /// Ends the epoch's transaction.
     fn commit(&mut self, epoch: i64, sweep: Sweep) -> rusqlite::Result<()> {
         if sweep == Sweep::Older {
+            fail_point!("sink-sweep");
             self.connection.prepare_cached(&self.statements.sweep)?.execute([epoch])?;
         }
         let advance = "UPDATE flowstone_meta SET upper = ?2 WHERE table_name = ?1";
         self.connection.prepare_cached(advance)?.execute((&self.table, epoch + 1))?;
-        self.connection.execute_batch("COMMIT")
+        fail_point!("sink-before-commit");
+        self.connection.execute_batch("COMMIT")?;
+        fail_point!("sink-after-commit");
+        Ok(())
     }
 }
 
@@ -218,12 +229,12 @@ impl Writer for SqliteWriter {
         self.begin(epoch)?;
         self.commit(stored, sweep).map_err(self.failed("commit to"))?;
         self.writing = None;
-        self.upper = epoch + 1;
+        self.registered.upper = epoch + 1;
         self.use_log().map_err(self.failed("write to"))
     }
 
     fn durable_upper(&self) -> u64 {
-        self.upper
+        self.registered.upper
     }
 
     /// Leaves one file without a log beside it, unless a reader still needs that.

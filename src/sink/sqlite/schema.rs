@@ -6,11 +6,14 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::pipeline::SqliteSink;
 
-/// Remembers, for each table that a sink writes, which one it is and up to where it was written.
+/// Remembers, for each table that a sink writes, which one it is, up to where it was written, and which run writes it.
 pub(super) const META: &str = "flowstone_meta";
 
 const CREATE_META: &str = "CREATE TABLE IF NOT EXISTS flowstone_meta \
-    (table_name TEXT PRIMARY KEY NOT NULL, store_id TEXT NOT NULL, upper INTEGER NOT NULL)";
+    (table_name TEXT PRIMARY KEY NOT NULL, store_id TEXT NOT NULL, upper INTEGER NOT NULL, owner TEXT)";
+
+/// For files of versions that did not know of owners.
+const ADD_OWNER: &str = "ALTER TABLE flowstone_meta ADD COLUMN owner TEXT";
 
 /// The columns that every table has: name, type, and whether it is the primary key.
 const FIXED: [(&str, &str, bool); 3] =
@@ -67,10 +70,7 @@ fn names(spec: &SqliteSink) -> impl Iterator<Item = &str> {
 /// What an open table holds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct State {
-    /// Its identity: another one means that the table was made anew.
-    pub(super) store_id: String,
-    /// All epochs below are in it.
-    pub(super) upper: u64,
+    pub(super) registered: Registered,
     /// The newest epoch of a row; `None` if it has no rows.
     pub(super) newest: Option<u64>,
     /// Whether the file has no other tables.
@@ -81,6 +81,9 @@ pub(super) struct State {
 pub(super) fn prepare(connection: &Connection, spec: &SqliteSink) -> Result<State, Unfit> {
     check_names(spec)?;
     connection.execute_batch(CREATE_META)?;
+    if !columns(connection, META)?.iter().any(|column| column.name == "owner") {
+        connection.execute_batch(ADD_OWNER)?;
+    }
     let found = columns(connection, &spec.table)?;
     let exists = !found.is_empty();
     if !exists {
@@ -91,13 +94,13 @@ pub(super) fn prepare(connection: &Connection, spec: &SqliteSink) -> Result<Stat
     // Tables and indexes share their names.
     let index = quoted(&format!("flowstone_epoch_of_{}", spec.table));
     connection.execute_batch(&format!("CREATE INDEX IF NOT EXISTS {index} ON {} (\"epoch\")", quoted(&spec.table)))?;
-    let (store_id, upper) = register(connection, &spec.table, exists)?;
+    let registered = register(connection, &spec.table, exists)?;
     let newest = format!("SELECT max(\"epoch\") FROM {}", quoted(&spec.table));
     let newest: Option<i64> = connection.query_row(&newest, (), |row| row.get(0))?;
     let newest = newest.map(|epoch| u64::try_from(epoch).unwrap_or(0));
     let others = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT IN (?1, ?2)";
     let alone = connection.query_row(others, (META, &spec.table), |row| row.get::<_, i64>(0))? == 0;
-    Ok(State { store_id, upper, newest, alone })
+    Ok(State { registered, newest, alone })
 }
 
 fn check_names(spec: &SqliteSink) -> Result<(), Unfit> {
@@ -174,21 +177,37 @@ fn describe(name: &str, declared: &str, in_key: bool) -> String {
     text
 }
 
-/// The table's identity and upper. A table that was made anew has a new identity; its epochs go on above the old upper.
-fn register(connection: &Connection, table: &str, exists: bool) -> rusqlite::Result<(String, u64)> {
+/// Makes this run the owner of the table. One that was made anew has a new identity; its epochs go on above the old upper.
+fn register(connection: &Connection, table: &str, exists: bool) -> rusqlite::Result<Registered> {
     if !exists {
         let renew = "UPDATE flowstone_meta SET store_id = lower(hex(randomblob(16))) WHERE table_name = ?1";
         connection.execute(renew, [table])?;
     }
-    let add = "INSERT INTO flowstone_meta VALUES (?1, lower(hex(randomblob(16))), 0) ON CONFLICT DO NOTHING";
+    let add = "INSERT INTO flowstone_meta (table_name, store_id, upper) VALUES (?1, lower(hex(randomblob(16))), 0) \
+        ON CONFLICT DO NOTHING";
     connection.execute(add, [table])?;
+    let own = "UPDATE flowstone_meta SET owner = lower(hex(randomblob(16))) WHERE table_name = ?1";
+    connection.execute(own, [table])?;
     registered(connection, table).map(|found| found.expect("it was added"))
 }
 
-/// The identity and upper that the meta table has.
-pub(super) fn registered(connection: &Connection, table: &str) -> rusqlite::Result<Option<(String, u64)>> {
-    let mut statement =
-        connection.prepare_cached("SELECT store_id, upper FROM flowstone_meta WHERE table_name = ?1")?;
-    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0)));
+/// What the meta table has of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Registered {
+    /// The table's identity: another one means that it was made anew.
+    pub(super) store_id: String,
+    /// All epochs below are in it.
+    pub(super) upper: u64,
+    /// The run that opened it last; a random name.
+    pub(super) owner: String,
+}
+
+pub(super) fn registered(connection: &Connection, table: &str) -> rusqlite::Result<Option<Registered>> {
+    let mut statement = connection
+        .prepare_cached("SELECT store_id, upper, ifnull(owner, '') FROM flowstone_meta WHERE table_name = ?1")?;
+    let row = |row: &rusqlite::Row<'_>| {
+        let upper = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
+        Ok(Registered { store_id: row.get(0)?, upper, owner: row.get(2)? })
+    };
     statement.query_row([table], row).optional()
 }

@@ -16,6 +16,7 @@ use crate::sink::{Opened, SinkError, StoreState};
 
 mod annotation;
 mod document;
+mod error;
 mod schema;
 mod store;
 #[cfg(test)]
@@ -41,7 +42,7 @@ pub fn open(name: &str, dir: &Path, spec: &TantivySink) -> Result<Opened, SinkEr
     let above = store.payload.upper;
     let state = StoreState { id: store.payload.store.clone(), upper: above };
     let paths = annotation::Paths::of(spec);
-    let writer = writer::IndexSink::new(object, store, paths, spec.commit.duration());
+    let writer = writer::IndexSink::new(object, dir, store, paths, spec.commit.duration());
     Ok(Opened { writer: Box::new(writer), above, store: Some(state) })
 }
 

@@ -10,8 +10,10 @@ use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::{Index, IndexMeta, IndexWriter, TantivyError};
 
 use super::document::MomentDocument;
+use super::error::explain_index;
 use super::{schema, words};
 use crate::sink::SinkError;
+use crate::sink::advice::explain;
 use crate::sink::identity::random_id;
 
 /// What each commit carries.
@@ -39,7 +41,7 @@ const MAX_DELETED_SHARE: f32 = 0.3;
 
 /// Opens the index in `dir` for writing, or creates it. `object` names it in errors.
 pub(super) fn open(object: &str, dir: &Path) -> Result<Store, SinkError> {
-    let failed = |error: TantivyError| SinkError::store("open", object, error);
+    let failed = |error| explain_index("open", object, dir, error);
     let index = open_or_create(object, dir)?;
     index.tokenizers().register(words::ANALYZER, words::TypedWords::default());
     let options = IndexWriterOptions::builder()
@@ -82,8 +84,8 @@ pub(super) fn commit(writer: &mut IndexWriter<MomentDocument>, payload: &Payload
 }
 
 fn open_or_create(object: &str, dir: &Path) -> Result<Index, SinkError> {
-    let failed = |error: TantivyError| SinkError::store("open", object, error);
-    let io = |error: std::io::Error| SinkError::store("open", object, error);
+    let failed = |error| explain_index("open", object, dir, error);
+    let io = |error| explain("open", object, error);
     fs::create_dir_all(dir).map_err(io)?;
     let directory = MmapDirectory::open(dir).map_err(|error| failed(error.into()))?;
     if !Index::exists(&directory).map_err(|error| failed(error.into()))? {

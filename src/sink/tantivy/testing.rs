@@ -1,10 +1,15 @@
 //! Moments made by hand, for the tests of the index and of its queries.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use flowstone_operators::fuse::Moment;
 use flowstone_operators::interval::{Grid, Interval};
+use tantivy::collector::DocSetCollector;
+use tantivy::query::AllQuery;
+use tantivy::schema::Value;
+use tantivy::{Index, TantivyDocument};
 
 use super::open;
 use crate::pipeline::model::TantivySink;
@@ -124,4 +129,22 @@ pub(crate) fn indexed(rows: Vec<Row>) -> tempfile::TempDir {
     epoch(&mut *writer, 1, upserts(rows), Sweep::Older);
     writer.finish().unwrap();
     dir
+}
+
+/// What a reader sees: (key, document, epoch), in order.
+pub(crate) fn stored(dir: &Path) -> Vec<(String, String, u64)> {
+    let index = Index::open_in_dir(dir).unwrap();
+    let searcher = index.reader().unwrap().searcher();
+    let schema = index.schema();
+    let field = |name| schema.get_field(name).unwrap();
+    let read = |address: tantivy::DocAddress| {
+        let document: TantivyDocument = searcher.doc(address).unwrap();
+        let key = document.get_first(field("key")).unwrap().as_str().unwrap().to_owned();
+        let json = document.get_first(field("document")).unwrap().as_bytes().unwrap().to_vec();
+        let column = searcher.segment_reader(address.segment_ord).fast_fields().u64("epoch").unwrap();
+        (key, String::from_utf8(json).unwrap(), column.first(address.doc_id).unwrap())
+    };
+    let mut found: Vec<_> = searcher.search(&AllQuery, &DocSetCollector).unwrap().into_iter().map(read).collect();
+    found.sort();
+    found
 }

@@ -4,33 +4,13 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tantivy::collector::DocSetCollector;
-use tantivy::query::AllQuery;
-use tantivy::schema::{Schema, TEXT, Value};
-use tantivy::{Index, TantivyDocument};
+use tantivy::Index;
+use tantivy::schema::{Schema, TEXT};
 
-use super::testing::{Made, SECOND, epoch, labelled, moments, spec, spoken, upserts};
+use super::testing::{Made, SECOND, epoch, labelled, moments, spec, spoken, stored, upserts};
 use super::*;
 use crate::record::{Rejected, Row};
 use crate::sink::{Change, Sweep, Writer};
-
-/// What a reader sees: (key, document, epoch), in order.
-fn stored(dir: &Path) -> Vec<(String, String, u64)> {
-    let index = Index::open_in_dir(dir).unwrap();
-    let searcher = index.reader().unwrap().searcher();
-    let schema = index.schema();
-    let field = |name| schema.get_field(name).unwrap();
-    let read = |address: tantivy::DocAddress| {
-        let document: TantivyDocument = searcher.doc(address).unwrap();
-        let key = document.get_first(field("key")).unwrap().as_str().unwrap().to_owned();
-        let json = document.get_first(field("document")).unwrap().as_bytes().unwrap().to_vec();
-        let column = searcher.segment_reader(address.segment_ord).fast_fields().u64("epoch").unwrap();
-        (key, String::from_utf8(json).unwrap(), column.first(address.doc_id).unwrap())
-    };
-    let mut found: Vec<_> = searcher.search(&AllQuery, &DocSetCollector).unwrap().into_iter().map(read).collect();
-    found.sort();
-    found
-}
 
 fn keys(dir: &Path) -> Vec<String> {
     stored(dir).into_iter().map(|(key, ..)| key).collect()
@@ -271,6 +251,48 @@ fn a_second_writer_is_refused_while_the_first_one_lives() {
     assert_eq!(source.to_string(), "another process is writing to it; stop that one first");
     drop(first);
     assert_eq!(open("search", dir.path(), &spec("1s")).unwrap().above, 0);
+}
+
+#[test]
+fn a_store_knows_its_identity_and_its_upper() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = || open("search", dir.path(), &spec("1ns")).unwrap().store.unwrap();
+    let new = state();
+    assert_eq!(new.upper, 0);
+    let mut sink = writer(dir.path(), "1ns");
+    sink.write(7, &mut upserts(joey_and_kitchen())).unwrap();
+    drop(sink);
+    assert_eq!(state(), new, "an unfinished fill is not in it");
+    // It starts again, at the same epoch.
+    let mut sink = writer(dir.path(), "1ns");
+    epoch(&mut *sink, 7, upserts(joey_and_kitchen()), Sweep::Older);
+    sink.finish().unwrap();
+    drop(sink);
+    assert_eq!(state(), StoreState { upper: 8, ..new.clone() });
+    assert_eq!(keys(dir.path()).len(), 4);
+    std::fs::remove_dir_all(dir.path()).unwrap();
+    let anew = state();
+    assert_ne!(anew.id, new.id);
+    assert_eq!(anew.upper, 0);
+}
+
+#[test]
+fn a_directory_that_is_removed_in_a_run_is_an_error_and_the_next_run_makes_it_anew() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("index");
+    let mut sink = writer(&dir, "1ns");
+    epoch(&mut *sink, 1, upserts(joey_and_kitchen()), Sweep::Older);
+    std::fs::remove_dir_all(&dir).unwrap();
+    let written = sink.write(2, &mut upserts(joey_and_kitchen()));
+    let error = written.and_then(|()| sink.close(2, Sweep::Keep)).expect_err("it is gone");
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(said.contains("removed or moved while it was in use"), "{error}: {said}");
+    assert_eq!(sink.durable_upper(), 2, "what could not be committed does not count");
+    drop(sink);
+    let mut sink = writer(&dir, "1ns");
+    epoch(&mut *sink, 3, upserts(joey_and_kitchen()), Sweep::Older);
+    sink.finish().unwrap();
+    assert_eq!(keys(&dir).len(), 4);
 }
 
 #[test]

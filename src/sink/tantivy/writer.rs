@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 use std::ops::Bound;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fail::fail_point;
 use tantivy::query::{BooleanQuery, Query, RangeQuery, TermSetQuery};
 use tantivy::{IndexWriter, TantivyError, Term};
 
 use super::annotation::Paths;
 use super::document::{MomentDocument, PreparedChild, Waiting};
+use super::error::explain_index;
 use super::schema::{Fields, bounded};
 use super::store::{self, Payload, Store};
 use crate::record::Row;
@@ -24,6 +27,7 @@ const COMMIT_BYTES: u64 = 64 << 20;
 /// key and by an older epoch, all in one pass over the index; an epoch with a sweep deletes by the epoch alone.
 pub(super) struct IndexSink {
     object: String,
+    dir: PathBuf,
     /// Gone only while finishing.
     index: Option<IndexWriter<MomentDocument>>,
     fields: Fields,
@@ -40,10 +44,11 @@ pub(super) struct IndexSink {
 }
 
 impl IndexSink {
-    pub fn new(object: String, store: Store, paths: Paths, commit_every: Duration) -> Self {
+    pub fn new(object: String, dir: &Path, store: Store, paths: Paths, commit_every: Duration) -> Self {
         let fields = Fields::of(&store.writer.index().schema());
         IndexSink {
             object,
+            dir: dir.to_owned(),
             index: Some(store.writer),
             fields,
             paths,
@@ -57,7 +62,7 @@ impl IndexSink {
     }
 
     fn failed(&self, action: &'static str, error: TantivyError) -> SinkError {
-        SinkError::store(action, &self.object, error)
+        explain_index(action, &self.object, &self.dir, error)
     }
 
     fn index(&self) -> &IndexWriter<MomentDocument> {
@@ -68,7 +73,9 @@ impl IndexSink {
         assert!(self.open.is_none(), "half an epoch is never committed");
         self.payload.upper = self.commits.closed_upper;
         let index = self.index.as_mut().expect("finish is the last call");
-        store::commit(index, &self.payload).map_err(|error| SinkError::store("commit", &self.object, error))?;
+        fail_point!("sink-before-commit");
+        store::commit(index, &self.payload).map_err(|error| self.failed("commit", error))?;
+        fail_point!("sink-after-commit");
         self.commits.committed(Instant::now());
         Ok(())
     }
@@ -157,6 +164,9 @@ impl Writer for IndexSink {
             _ => None,
         };
         if let Some(stale) = stale {
+            if sweep == Sweep::Older {
+                fail_point!("sink-sweep");
+            }
             self.index().delete_query(stale).map_err(|error| self.failed("write to", error))?;
         }
         self.populated = true;

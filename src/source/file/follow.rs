@@ -16,7 +16,9 @@ use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
 
 use crate::source::Progress;
 
@@ -24,17 +26,21 @@ use crate::source::Progress;
 pub(super) const QUIET: Duration = Duration::from_secs(5);
 
 /// What tells files apart, whatever they are called. The time of birth guards against inodes that are used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Identity {
+    #[serde(rename = "dev")]
     device: u64,
+    #[serde(rename = "ino")]
     inode: u64,
-    born: Option<SystemTime>,
+    /// Since 1970.
+    born_ns: Option<u64>,
 }
 
 impl Identity {
     pub(super) fn of(metadata: &Metadata) -> Self {
         let (device, inode) = device_and_inode(metadata);
-        Identity { device, inode, born: metadata.created().ok() }
+        let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+        Identity { device, inode, born_ns: born.and_then(|born| u64::try_from(born.as_nanos()).ok()) }
     }
 }
 
@@ -84,13 +90,30 @@ pub(super) struct NewFile {
 }
 
 impl Places {
-    /// Takes in where the paths lead now, in their order. Gives what is new.
-    pub(super) fn look(&mut self, found: Vec<(PathBuf, Identity)>) -> Vec<NewFile> {
+    /// Takes in a file that an earlier run knew. It goes on, or was rotated away if no path leads to it.
+    pub(super) fn restore(&mut self, path: &Path, identity: Identity, is_reachable: bool) -> Arc<Watch> {
+        let watch = Arc::new(Watch::default());
+        if is_reachable {
+            self.at.insert(path.to_owned(), identity);
+            self.files.insert(identity, watch.clone());
+        } else {
+            watch.abandoned.store(true, Ordering::Release);
+        }
+        watch
+    }
+
+    /// Whether a path that was looked at leads to another file now.
+    pub(super) fn has_moved(&self, path: &Path, identity: Identity) -> bool {
+        self.at.get(path).is_some_and(|before| *before != identity)
+    }
+
+    /// Takes in where the paths lead now, in their order. Gives what is new at those that are `ours`.
+    pub(super) fn look(&mut self, found: Vec<(PathBuf, Identity)>, ours: impl Fn(&Path) -> bool) -> Vec<NewFile> {
         let reachable: HashSet<Identity> = found.iter().map(|(_, identity)| *identity).collect();
         let mut new = Vec::new();
         for (path, identity) in found {
             let known = self.files.get(&identity).is_some_and(|watch| !watch.cut.load(Ordering::Acquire));
-            if !known {
+            if !known && ours(&path) {
                 let watch = Arc::new(Watch::default());
                 self.files.insert(identity, watch.clone());
                 new.push(NewFile { path: path.clone(), identity, watch });

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use super::mark::Trace;
 use flate2::bufread::MultiGzDecoder;
 use zstd::stream::read::Decoder as ZstdDecoder;
 
@@ -36,8 +37,9 @@ pub(super) enum Input {
 }
 
 impl Input {
-    /// Starts `offset` bytes into the decompressed content; `None` if that has not so many. A plain file's size is not looked at.
-    pub(super) fn open(mut file: File, format: Format, offset: u64) -> io::Result<Option<Self>> {
+    /// Starts `offset` bytes into the decompressed content; `None` if that has not so many. What stands before the offset is
+    /// taken into `trace`, which of a plain file it is already: its size is not looked at.
+    pub(super) fn open(mut file: File, format: Format, offset: u64, trace: &mut Trace) -> io::Result<Option<Self>> {
         let counted = |file| BufReader::with_capacity(COMPRESSED_READ_BYTES, Counted { file, bytes: 0 });
         let mut input = match format {
             Format::Plain => {
@@ -55,8 +57,19 @@ impl Input {
                 Input::Zstd(Box::new(ZstdDecoder::with_buffer(counted(file))?))
             }
         };
-        let skipped = io::copy(&mut (&mut input).take(offset), &mut io::sink())?;
-        Ok((skipped == offset).then_some(input))
+        let mut piece = Vec::new();
+        let mut left_bytes = offset;
+        while left_bytes > 0 {
+            piece.clear();
+            let read = input.append(&mut piece, left_bytes.min(COMPRESSED_READ_BYTES as u64) as usize)?;
+            if read == 0 {
+                return Ok(None);
+            }
+            trace.skip(&piece);
+            left_bytes -= read as u64;
+        }
+        trace.finish();
+        Ok(Some(input))
     }
 
     /// Appends at most `max_bytes` to `buffer` by one read; 0 at the (present) end.

@@ -1,6 +1,6 @@
 //! Which files a source reads: paths and globs, and the partitions' names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -30,17 +30,28 @@ impl Paths {
         Ok(Paths { patterns, base: normal(base) })
     }
 
-    /// The files that match now, in order. `complete` says that they must all be there: then a pattern without a match is an error.
-    pub(super) fn files(&self, complete: bool) -> Result<BTreeSet<PathBuf>, SourceError> {
+    /// The files that match now, in order. `complete` says that they must all be there: then a pattern without a match is an
+    /// error, unless it matches one of those that were `known` before: they may be gone when they were read.
+    pub(super) fn files(&self, complete: bool, known: &HashSet<PathBuf>) -> Result<BTreeSet<PathBuf>, SourceError> {
         let mut files = BTreeSet::new();
         for pattern in &self.patterns {
             let matches = pattern.files(complete)?;
-            if matches.is_empty() && complete {
+            if matches.is_empty() && complete && !known.iter().any(|path| pattern.matches(path)) {
                 return Err(SourceError::NoMatch { pattern: pattern.text() });
             }
             files.extend(matches);
         }
         Ok(files)
+    }
+
+    /// Whether the file at `path` would be one of the source's, if it is there.
+    pub(super) fn match_path(&self, path: &Path) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(path))
+    }
+
+    /// Where the file lies whose name, without a number, this is.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        normal(&self.base.join(name))
     }
 
     /// The name of the partition of the file at `path`: relative to the base if it lies under it.
@@ -66,6 +77,16 @@ impl Pattern {
         };
         glob::Pattern::new(&pattern).map_err(|e| refused(e.to_string()))?;
         Ok(Pattern::Glob(pattern))
+    }
+
+    fn matches(&self, path: &Path) -> bool {
+        match self {
+            Pattern::Literal(literal) => literal == path,
+            Pattern::Glob(pattern) => {
+                let pattern = glob::Pattern::new(pattern).expect("the pattern was parsed before");
+                pattern.matches_path_with(path, OPTIONS)
+            }
+        }
     }
 
     fn text(&self) -> String {

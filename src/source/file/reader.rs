@@ -1,6 +1,6 @@
 //! Reads one file, batch by batch.
 
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -8,6 +8,8 @@ use std::time::Instant;
 use super::follow::Following;
 use super::input::{Format, Input};
 use super::lines::Lines;
+use super::mark::Disk;
+use super::marks::Marks;
 use crate::source::{PartitionReader, Progress, RawBatch, SourceError};
 
 /// One poll takes in at most this much without a line's end, so that a stop is noticed in time.
@@ -28,8 +30,9 @@ pub(super) struct Reader {
     /// Its size when it was opened; `None` if it is no regular file, such as a pipe.
     size_bytes: Option<u64>,
     /// What stopped the last poll after it had found records.
-    failed: Option<io::Error>,
+    failed: Option<SourceError>,
     ended: bool,
+    marks: Marks,
 }
 
 impl Reader {
@@ -40,14 +43,29 @@ impl Reader {
         lines: Lines,
         metadata: &Metadata,
         following: Option<Following>,
+        marks: Marks,
     ) -> Self {
         let size_bytes = metadata.is_file().then_some(metadata.len());
-        Reader { path, format, input, lines, following, size_bytes, failed: None, ended: false }
+        Reader { path, format, input, lines, following, size_bytes, failed: None, ended: false, marks }
     }
 
     fn error(&self, source: io::Error) -> SourceError {
         let action = if self.format == Format::Plain { "read" } else { "decompress" };
         SourceError::Io { action, path: self.path.clone(), source }
+    }
+
+    /// What a compressed file that has ended looks like on disk.
+    fn disk(&self) -> Result<Option<Disk>, SourceError> {
+        if self.format == Format::Plain || self.size_bytes.is_none() {
+            return Ok(None);
+        }
+        let disk = File::open(&self.path).and_then(|mut file| Disk::of(&mut file));
+        match disk {
+            Ok(disk) => Ok(Some(disk)),
+            // Deleted as soon as it was read: nothing is left to compare.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(SourceError::Io { action: "read", path: self.path.clone(), source }),
+        }
     }
 
     /// How much there is to read now; `None` if the file was cut.
@@ -74,11 +92,15 @@ impl Reader {
                 Ok(read) => read,
                 Err(error) if batch.records.is_empty() => return Err(self.error(error)),
                 Err(error) => {
-                    self.failed = Some(error);
+                    self.failed = Some(self.error(error));
                     return Ok(false);
                 }
             };
             let from = batch.buffer.len() - read;
+            if let Err(reason) = self.marks.read(&batch.buffer[from..]) {
+                let (path, offset) = (self.path.clone(), self.marks.opened_at);
+                return Err(SourceError::Changed { path, offset, reason });
+            }
             self.lines.scan(batch, from);
             taken_bytes += read as u64;
             let enough = taken_bytes >= max_bytes as u64 && self.lines.line_ended();
@@ -118,16 +140,20 @@ impl Reader {
 impl PartitionReader for Reader {
     fn poll(&mut self, batch: &mut RawBatch, max_bytes: usize) -> Result<Progress, SourceError> {
         if let Some(error) = self.failed.take() {
-            return Err(self.error(error));
+            return Err(error);
         }
         self.lines.resume(batch);
         let progress =
             if self.ended { Progress::End } else { self.advance(batch, max_bytes.clamp(1, MAX_READ_BYTES))? };
         if progress == Progress::End {
             self.lines.finish(batch);
-            self.ended = true;
+            if !self.ended {
+                self.ended = true;
+                self.marks.end(self.disk()?);
+            }
         }
         self.lines.suspend(batch);
+        batch.mark = self.marks.at(batch.next_offset);
         Ok(progress)
     }
 

@@ -12,7 +12,7 @@ use crate::record::DeadLetter;
 use crate::sink::testing::{delete, epoch, upsert};
 
 mod documents;
-mod ranges;
+pub(in crate::sink) mod ranges;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -30,14 +30,4 @@ fn names(directory: &Path) -> Vec<String> {
     }
     names.sort();
     names
-}
-
-#[test]
-fn errors_of_the_system_say_who_must_act() {
-    for (code, expected) in [(28, "no space is left"), (122, "quota"), (30, "read-only"), (13, "permissions")] {
-        let error = explain("write to", "file sink \"x\"", io::Error::from_raw_os_error(code));
-        assert_eq!(error.to_string(), "could not write to file sink \"x\"");
-        let cause = std::error::Error::source(&error).unwrap().to_string();
-        assert!(cause.contains(expected), "{code}: {cause}");
-    }
 }

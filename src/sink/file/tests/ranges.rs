@@ -19,7 +19,7 @@ fn fill(epoch: u64) -> String {
 }
 
 /// The state by the rule of the module's documentation, with nothing of the writer's code.
-fn fold(directory: &Path) -> BTreeMap<String, String> {
+pub(in crate::sink) fn fold(directory: &Path) -> BTreeMap<String, String> {
     let mut files = names(directory);
     files.retain(|name| name.ends_with(".ndjson"));
     let newest_fill = files.iter().rposition(|name| name.ends_with(".fill.ndjson")).unwrap_or(0);
@@ -172,10 +172,14 @@ fn drafts_that_a_crash_left_are_removed_and_other_files_stay() {
     for name in ["draft.0123456789abcdef.tmp", "draft.tmp", "draft.mine.tmp", "notes.ndjson"] {
         fs::write(dir.path().join(name), "x").unwrap();
     }
-    let mut writer = opened(&dir, HOUR);
-    writer.finish().unwrap();
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
-    assert!(!dir.path().join("draft.0123456789abcdef.tmp").exists());
+    let workshop = dir.path().join("draft.fedcba9876543210.tmp");
+    fs::create_dir(&workshop).unwrap();
+    fs::write(workshop.join("1"), "x").unwrap();
+    drop(opened(&dir, HOUR));
+    let left = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut left: Vec<_> = left.collect();
+    left.sort();
+    assert_eq!(left, ["draft.mine.tmp", "draft.tmp", ID, "notes.ndjson"]);
 }
 
 #[test]
@@ -188,27 +192,97 @@ fn files_that_a_crash_left_before_a_fill_are_removed() {
     assert_eq!(names(dir.path()), [fill(5), range(6, 8)]);
 }
 
-/// Two runs that write to one directory: the second, then the first, each its epoch. The first one's error.
-fn race(second_epoch: u64, first_epoch: u64) -> String {
+/// The state after a second run has opened the directory, has written epoch 5, and the first one has been refused epoch
+/// `late`; `idle` before that it had nothing in the making.
+fn race(late: u64, idle: bool, sweep: Sweep) {
     let dir = TempDir::new().unwrap();
-    let (mut first, mut second) = (opened(&dir, HOUR), opened(&dir, HOUR));
-    epoch(&mut second, second_epoch, &[upsert("a", "2")], Sweep::Keep);
-    first.write(first_epoch, &mut vec![upsert("a", "1")]).unwrap();
-    let error = first.close(first_epoch, Sweep::Keep).expect_err("another run writes");
-    assert_eq!(fold(dir.path()), BTreeMap::from([("[\"a\"]".to_owned(), "2".to_owned())]));
-    std::error::Error::source(&error).unwrap().to_string()
+    let mut first = opened(&dir, HOUR);
+    if idle {
+        epoch(&mut first, 1, &[upsert("a", "1")], Sweep::Older);
+    }
+    let mut second = opened(&dir, HOUR);
+    epoch(&mut second, 5, &[upsert("a", "2")], Sweep::Keep);
+    let written = first.write(late, &mut vec![upsert("a", "late"), upsert("b", "late")]);
+    let error = written.and_then(|()| first.close(late, sweep)).expect_err("another run writes");
+    assert!(matches!(error, SinkError::Fenced { .. }), "{error}");
+    drop(first);
+    epoch(&mut second, 6, &[upsert("c", "3")], Sweep::Keep);
+    second.finish().unwrap();
+    let expected = [("[\"a\"]", "2"), ("[\"c\"]", "3")].map(|(key, text)| (key.to_owned(), text.to_owned()));
+    assert_eq!(fold(dir.path()), BTreeMap::from(expected));
 }
 
 #[test]
-fn a_file_of_another_run_is_not_replaced() {
-    let error = race(5, 5);
-    assert!(error.contains("exists: another run writes to this directory"), "{error}");
+fn a_run_is_fenced_when_another_one_opens_the_directory() {
+    for late in [4, 5, 9] {
+        for idle in [false, true] {
+            for sweep in [Sweep::Keep, Sweep::Older] {
+                race(late, idle, sweep);
+            }
+        }
+    }
 }
 
 #[test]
-fn a_run_whose_draft_a_later_run_has_removed_is_told() {
-    let error = race(5, 6);
-    assert!(error.contains("is another run writing to it?"), "{error}");
+fn what_a_fenced_run_had_closed_and_not_shown_is_not_shown_any_more() {
+    let dir = TempDir::new().unwrap();
+    let mut first = opened(&dir, HOUR);
+    epoch(&mut first, 1, &[upsert("a", "1")], Sweep::Keep);
+    epoch(&mut first, 2, &[upsert("a", "2")], Sweep::Keep);
+    let second = opened(&dir, HOUR);
+    assert_eq!(second.durable_upper(), 2);
+    first.interval = Duration::ZERO;
+    for error in [first.idle().expect_err("fenced"), first.finish().expect_err("fenced")] {
+        assert!(matches!(error, SinkError::Fenced { .. }), "{error}");
+    }
+    assert_eq!(names(dir.path()), [range(1, 1), "DRAFT".to_owned()]);
+}
+
+#[test]
+fn a_file_that_exists_is_not_replaced() {
+    let dir = TempDir::new().unwrap();
+    let mut writer = opened(&dir, HOUR);
+    fs::write(dir.path().join(range(5, 5)), "someone else's").unwrap();
+    writer.write(5, &mut vec![upsert("a", "1")]).unwrap();
+    let error = writer.close(5, Sweep::Keep).expect_err("it exists");
+    assert!(matches!(error, SinkError::Fenced { .. }), "{error}");
+    assert_eq!(fs::read_to_string(dir.path().join(range(5, 5))).unwrap(), "someone else's");
+}
+
+#[test]
+fn a_directory_that_is_removed_in_a_run_is_an_error_and_the_next_run_makes_it_anew() {
+    let parent = TempDir::new().unwrap();
+    let path = parent.path().join("changes");
+    let before = open("changes", &path).unwrap().store.unwrap();
+    let mut writer = FileWriter::open("changes", &path, HOUR).unwrap();
+    epoch(&mut writer, 1, &[upsert("a", "1")], Sweep::Older);
+    fs::remove_dir_all(&path).unwrap();
+    let error = writer.write(2, &mut vec![upsert("b", "1")]).expect_err("it is gone");
+    assert!(matches!(error, SinkError::Store { .. }), "{error}");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("was removed or moved while it was in use"), "{cause}");
+    drop(writer);
+    let after = open("changes", &path).unwrap().store.unwrap();
+    assert_ne!(after.id, before.id);
+    assert_eq!(after.upper, 0);
+}
+
+#[test]
+fn a_store_keeps_its_name_and_knows_its_upper() {
+    let dir = TempDir::new().unwrap();
+    let new = open("changes", dir.path()).unwrap().store.unwrap();
+    assert_eq!((new.upper, new.id.len()), (0, 16));
+    let mut writer = opened(&dir, HOUR);
+    writer.write(7, &mut vec![upsert("a", "1")]).unwrap();
+    drop(writer);
+    assert_eq!(open("changes", dir.path()).unwrap().store, Some(new.clone()), "an unfinished fill is not in it");
+    // It starts again, at the same epoch.
+    epoch(&mut opened(&dir, HOUR), 7, &[upsert("a", "1")], Sweep::Older);
+    let filled = open("changes", dir.path()).unwrap();
+    assert_eq!((filled.above, filled.store), (8, Some(StoreState { upper: 8, ..new })));
+    fs::write(dir.path().join(ID), "").unwrap();
+    let error = open("changes", dir.path()).err().expect("it has no name");
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("is empty"), "{error}");
 }
 
 #[test]

@@ -131,6 +131,24 @@ fn several_tables_of_a_file_have_uppers_of_their_own() {
 }
 
 #[test]
+fn a_table_keeps_its_identity_and_knows_its_upper() {
+    let store = Store::new();
+    let new = opened(&store).store.unwrap();
+    assert_eq!((new.upper, new.id.len()), (0, 32));
+    let (mut writer, _) = store.open();
+    writer.write(7, &mut vec![upsert("a", "1")]).unwrap();
+    drop(writer);
+    assert_eq!(opened(&store).store, Some(new.clone()), "an unfinished fill is not in it");
+    // It starts again, at the same epoch.
+    epoch(&mut store.open().0, 7, &[upsert("b", "1")], Sweep::Older);
+    let filled = opened(&store);
+    assert_eq!((filled.above, filled.store), (8, Some(StoreState { upper: 8, ..new.clone() })));
+    assert_eq!(store.rows(), [stored("b", "1", 7)]);
+    store.reader().execute_batch("DROP TABLE moments").unwrap();
+    assert_ne!(opened(&store).store.unwrap().id, new.id);
+}
+
+#[test]
 fn one_file_is_left_when_the_sink_is_finished() {
     let store = Store::new();
     let (mut writer, _) = store.open();

@@ -171,15 +171,72 @@ fn a_lock_that_stays_is_an_error() {
 }
 
 #[test]
-fn of_two_runs_that_write_one_table_the_second_to_commit_is_refused() {
+fn a_run_that_opens_a_table_fences_the_one_before() {
     let store = Store::new();
-    let ((mut first, _), (mut second, _)) = (store.open(), store.open());
-    epoch(&mut second, 5, &[upsert("a", "second")], Sweep::Keep);
-    let error = first.write(4, &mut vec![upsert("a", "first")]).expect_err("fenced");
-    assert!(matches!(error, SinkError::Mismatch { .. }));
-    assert_says(&error, &["stop the other run"]);
+    let (mut first, _) = store.open();
+    epoch(&mut first, 1, &[upsert("a", "first")], Sweep::Older);
+    let (mut second, above) = store.open();
+    assert_eq!(above, 2);
+    // The first one is fenced before the second has written anything, at whatever epoch.
+    let error = first.write(9, &mut vec![upsert("a", "late")]).expect_err("fenced");
+    assert!(matches!(error, SinkError::Fenced { .. }), "{error}");
+    assert_says(&error, &["another run has taken over", "stop one of the two"]);
     drop(first);
-    assert_eq!(store.rows(), [stored("a", "second", 5)]);
+    epoch(&mut second, 2, &[upsert("b", "second")], Sweep::Keep);
+    assert_eq!(store.rows(), [stored("a", "first", 1), stored("b", "second", 2)]);
+}
+
+#[test]
+fn an_empty_epoch_of_a_fenced_run_does_not_count() {
+    let store = Store::new();
+    let (mut first, _) = store.open();
+    let (mut second, _) = store.open();
+    epoch(&mut second, 3, &[upsert("a", "second")], Sweep::Older);
+    let error = first.close(5, Sweep::Older).expect_err("fenced");
+    assert!(matches!(error, SinkError::Fenced { .. }), "{error}");
+    drop(first);
+    assert_eq!((store.rows(), store.upper()), (vec![stored("a", "second", 3)], 4));
+}
+
+#[test]
+fn the_owner_of_one_table_leaves_the_others_of_the_file_alone() {
+    let mut store = Store::new();
+    let (mut first, _) = store.open();
+    store.spec.table = "others".to_owned();
+    let (mut second, _) = store.open();
+    epoch(&mut first, 1, &[upsert("a", "1")], Sweep::Older);
+    epoch(&mut second, 1, &[upsert("b", "1")], Sweep::Older);
+    epoch(&mut first, 2, &[upsert("c", "1")], Sweep::Keep);
+}
+
+#[test]
+fn an_entry_that_was_replaced_is_no_other_run() {
+    for sql in [
+        "UPDATE flowstone_meta SET store_id = 'other', owner = 'other'",
+        "UPDATE flowstone_meta SET upper = 77",
+        "DELETE FROM flowstone_meta",
+    ] {
+        let store = Store::new();
+        let (mut writer, _) = store.open();
+        store.reader().execute_batch(sql).unwrap();
+        let error = writer.write(99, &mut vec![upsert("a", "1")]).expect_err("changed");
+        assert!(matches!(error, SinkError::Mismatch { .. }), "{sql}: {error}");
+        assert_says(&error, &["was changed while this run wrote it; start again"]);
+    }
+}
+
+#[test]
+fn a_file_of_a_version_without_owners_is_gone_on_with() {
+    let store = Store::new();
+    let (mut writer, _) = store.open();
+    epoch(&mut writer, 4, &[upsert("a", "1")], Sweep::Older);
+    let before = opened(&store).store;
+    drop(writer);
+    store.reader().execute_batch("ALTER TABLE flowstone_meta DROP COLUMN owner").unwrap();
+    assert_eq!(opened(&store).store, before);
+    let (mut writer, _) = store.open();
+    epoch(&mut writer, 5, &[upsert("b", "1")], Sweep::Keep);
+    assert_eq!(store.upper(), 6);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::SqliteWriter;
 use crate::pipeline::SqliteSink;
 use crate::record::{Body, FieldPath, Record, Row};
 use crate::sink::testing::{delete, epoch, row, upsert};
-use crate::sink::{Change, SinkError, Sweep, Writer};
+use crate::sink::{Change, Opened, SinkError, StoreState, Sweep, Writer};
 
 mod contents;
 mod failures;
@@ -69,6 +69,11 @@ impl Store {
 
 fn reader(path: &Path) -> Connection {
     Connection::open(path).unwrap()
+}
+
+/// As a run gets it.
+fn opened(store: &Store) -> Opened {
+    super::open("store", &store.path(), &store.spec).unwrap()
 }
 
 fn stored(key: &str, document: &str, epoch: u64) -> (String, String, u64) {

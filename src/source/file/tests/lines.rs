@@ -70,7 +70,8 @@ fn a_record_at_the_limit_is_whole_and_one_beyond_is_cut() {
     let long = "x".repeat(6000);
     let content = format!("{}\r\n{long}\r\n{}\n", &long[..5000], &long[..5001]);
     let dir = files(&[("a", content.as_bytes())]);
-    let source = open(&["a".to_owned()], dir.path(), false, 5000).unwrap();
+    let mut source = open(&["a".to_owned()], dir.path(), false, 5000).unwrap();
+    source.look().unwrap();
     let head = long.as_bytes()[..4096].to_vec();
     let expected = [seen(0, &long[..5000]), (5002, head.clone(), Some(6000)), (5002 + 6002, head, Some(5001))];
     assert_eq!(read(&source, "a", 0, 1 << 20).unwrap(), expected);
@@ -213,7 +214,8 @@ proptest! {
         let content = pieces.concat();
         let expected = oracle(&content, max_record_bytes);
         let dir = files(&[("a", &content), ("a.gz", &gzip(&content)), ("a.zst", &zstd(&content))]);
-        let source = open(&["a*".to_owned()], dir.path(), false, max_record_bytes).unwrap();
+        let mut source = open(&["a*".to_owned()], dir.path(), false, max_record_bytes).unwrap();
+        source.look().unwrap();
         for name in ["a", "a.gz", "a.zst"] {
             prop_assert_eq!(&read(&source, name, 0, max_bytes).unwrap(), &expected);
             if !expected.is_empty() {

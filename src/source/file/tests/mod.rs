@@ -14,6 +14,7 @@ use crate::source::{Bookmark, PartitionReader, Progress, RawBatch, Source, Sourc
 mod following;
 mod lines;
 mod paths;
+mod restart;
 
 const MIB: u64 = 1 << 20;
 
@@ -42,7 +43,9 @@ fn at(offset: u64) -> Bookmark {
 
 fn source(dir: &Path, patterns: &[&str], follow: bool) -> Result<FileSource, SourceError> {
     let patterns: Vec<String> = patterns.iter().map(|p| p.to_string()).collect();
-    open(&patterns, dir, follow, MIB)
+    let mut source = open(&patterns, dir, follow, MIB)?;
+    source.look()?;
+    Ok(source)
 }
 
 /// Polls until the reader has nothing more, checks what every batch promises, and gives the records and the last progress.

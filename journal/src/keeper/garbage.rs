@@ -1,0 +1,36 @@
+//! Which objects no durable entry needs.
+
+use std::collections::BTreeSet;
+
+use crate::manifest::{SNAPSHOT_EVERY, State, entry_object};
+
+/// Of `entries`, all that are there: those that neither the state needs, nor the fencing of runs that were overtaken. They
+/// are taken out of `entries`.
+///
+/// Needed are the newest snapshot and what follows it; entries that carry parts; and the first entry of every run. A run
+/// that is overtaken while it stands still wants, when it goes on, the very number with which the next run opened: every
+/// run takes numbers without a gap, so the first one that is not its own is an opening. If that entry were gone, its
+/// creation would succeed, and the zombie would believe that it owns the journal.
+pub(super) fn entries(state: &State, entries: &mut BTreeSet<u64>) -> Vec<String> {
+    let Some(last) = state.next_entry.checked_sub(1) else { return Vec::new() };
+    let snapshot = last - last % SNAPSHOT_EVERY;
+    let openings: BTreeSet<_> = state.openings.iter().map(|opening| opening.number).collect();
+    let carriers: BTreeSet<_> = state.parts.iter().filter(|part| part.is_inline()).map(|part| part.file()).collect();
+    let gone = |number: &u64| {
+        *number < snapshot && !openings.contains(number) && !carriers.contains(entry_object(*number).as_str())
+    };
+    let doomed: Vec<_> = entries.iter().copied().filter(gone).collect();
+    entries.retain(|number| !gone(number));
+    doomed.into_iter().map(entry_object).collect()
+}
+
+/// Of `objects`: those that no part of the state is in.
+pub(super) fn unnamed(state: &State, objects: impl IntoIterator<Item = String>) -> Vec<String> {
+    let named: BTreeSet<_> = state.parts.iter().map(|part| part.file()).collect();
+    objects.into_iter().filter(|object| !named.contains(object.as_str())).collect()
+}
+
+/// The run that stored a part, from its name.
+pub(super) fn run_of(object: &str) -> Option<u64> {
+    object.strip_prefix("parts/")?.split_once('-')?.0.parse().ok()
+}

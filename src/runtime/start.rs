@@ -236,7 +236,7 @@ impl Opening<'_> {
                 Some(recorded) => resumed(&sink.name, recorded, store, to_fill)?,
                 None => {
                     let standing = if stream { Standing::Upper(self.state.sealed + 1) } else { to_fill };
-                    SinkState { standing, store: None, mark: None, stream: false }
+                    SinkState { standing, store: None, written: 0, mark: None, stream: false }
                 }
             };
             now.store = store.map(|store| store.id.clone());
@@ -276,12 +276,13 @@ fn resumed(
             return Err(refused("its store is not the one that it wrote, or was made anew".to_owned()));
         }
         let Standing::Upper(upper) = &mut now.standing else { return Ok(now) };
-        if store.upper < *upper {
-            let (found, known) = (store.upper, *upper);
+        if store.upper < recorded.written {
+            let (found, known) = (store.upper, recorded.written);
             return Err(refused(format!("its store lost data: it holds the epochs below {found}, and held those below {known}")));
         }
         // It was written, and the run ended before that was recorded.
-        *upper = store.upper;
+        *upper = store.upper.max(*upper);
+        now.written = store.upper;
     }
     if now.standing == Standing::AwaitingReveal {
         now.standing = to_fill;

@@ -176,8 +176,9 @@ impl Leader {
 
     fn changed_sinks(&self, uppers: &[Option<u64>]) -> BTreeMap<String, SinkState> {
         let sinks = self.names.iter().zip(uppers).zip(&self.progress).map(|((name, upper), progress)| {
-            let marked = progress.as_ref().map(|p| p.now()).and_then(|now| now.mark.map(|mark| (now.upper, mark)));
-            (name.as_str(), Acknowledged { upper: *upper, marked })
+            let now = progress.as_ref().map(|progress| progress.now()).unwrap_or_default();
+            let marked = now.mark.map(|mark| (now.upper, mark));
+            (name.as_str(), Acknowledged { upper: *upper, written: now.upper, marked })
         });
         self.seals.changed_sinks(sinks)
     }

@@ -236,7 +236,7 @@ impl Opening<'_> {
                 Some(recorded) => resumed(&sink.name, recorded, store, to_fill)?,
                 None => {
                     let standing = if stream { Standing::Upper(self.state.sealed + 1) } else { to_fill };
-                    SinkState { standing, store: None, written: 0, mark: None, stream: false }
+                    SinkState { standing, store: None, mark: None, stream: false }
                 }
             };
             now.store = store.map(|store| store.id.clone());
@@ -269,6 +269,15 @@ fn resumed(
 ) -> Result<SinkState, Refused> {
     let refused = |reason: String| Refused::Store { sink: name.to_owned(), reason };
     let mut now = recorded.clone();
+    if let (Standing::Filling { at }, Some(store)) = (&recorded.standing, store) {
+        // The fill was completed, and the run ended before that was recorded; or the store is another one, which may hold
+        // newer epochs.
+        match recorded.store.as_ref() == Some(&store.id) {
+            true if store.upper > *at => now.standing = Standing::Upper(store.upper),
+            true => (),
+            false => now.standing = to_fill.clone(),
+        }
+    }
     // A sink that is to be filled takes any store.
     let is_written = matches!(now.standing, Standing::Upper(_)) && recorded.store.is_some();
     if let Some(store) = store.filter(|_| is_written) {
@@ -276,13 +285,13 @@ fn resumed(
             return Err(refused("its store is not the one that it wrote, or was made anew".to_owned()));
         }
         let Standing::Upper(upper) = &mut now.standing else { return Ok(now) };
-        if store.upper < recorded.written {
-            let (found, known) = (store.upper, recorded.written);
+        let known = recorded.mark.as_deref().and_then(|mark| mark.parse().ok()).unwrap_or(0);
+        if store.upper < known {
+            let found = store.upper;
             return Err(refused(format!("its store lost data: it holds the epochs below {found}, and held those below {known}")));
         }
         // It was written, and the run ended before that was recorded.
-        *upper = store.upper.max(*upper);
-        now.written = store.upper;
+        *upper = (*upper).max(store.upper);
     }
     if now.standing == Standing::AwaitingReveal {
         now.standing = to_fill;

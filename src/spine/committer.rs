@@ -176,9 +176,10 @@ impl Leader {
 
     fn changed_sinks(&self, uppers: &[Option<u64>]) -> BTreeMap<String, SinkState> {
         let sinks = self.names.iter().zip(uppers).zip(&self.progress).map(|((name, upper), progress)| {
-            let now = progress.as_ref().map(|progress| progress.now()).unwrap_or_default();
-            let marked = now.mark.map(|mark| (now.upper, mark));
-            (name.as_str(), Acknowledged { upper: *upper, written: now.upper, marked })
+            // Without a mark of its own a store is known by its upper: it must never have a lower one (law L13).
+            let written = progress.as_ref().map(|progress| progress.now()).filter(|now| now.upper > 0);
+            let marked = written.map(|now| (now.upper, now.mark.unwrap_or_else(|| now.upper.to_string())));
+            (name.as_str(), Acknowledged { upper: *upper, marked })
         });
         self.seals.changed_sinks(sinks)
     }

@@ -28,8 +28,6 @@ struct Open {
 pub(super) struct Acknowledged {
     /// All epochs below were acknowledged; `None`: all.
     pub(super) upper: Option<u64>,
-    /// All epochs below are in the store, as it says itself.
-    pub(super) written: u64,
     /// For sinks with a mark: the upper that it belongs to, and the mark. To be read *after* `upper`.
     pub(super) marked: Option<(u64, String)>,
 }
@@ -90,7 +88,6 @@ impl Seals {
             Standing::Filling { at } if upper > at => Standing::Upper(upper),
             standing => standing,
         };
-        now.written = acknowledged.written;
         if now.standing == recorded.standing { recorded.clone() } else { now }
     }
 
@@ -148,11 +145,11 @@ mod tests {
     }
 
     fn sink(standing: Standing) -> SinkState {
-        SinkState { standing, store: None, written: 0, mark: None, stream: false }
+        SinkState { standing, store: None, mark: None, stream: false }
     }
 
     fn acknowledged(upper: Option<u64>) -> Acknowledged {
-        Acknowledged { upper, written: 0, marked: None }
+        Acknowledged { upper, marked: None }
     }
 
     fn seals(standing: Standing) -> Seals {
@@ -206,7 +203,7 @@ mod tests {
     #[test]
     fn a_mark_is_recorded_with_its_own_upper() {
         let mut seals = seals(Standing::Upper(5));
-        let marked = |upper, marked| Acknowledged { upper: Some(upper), written: 0, marked: Some((marked, "77".to_owned())) };
+        let marked = |upper, marked| Acknowledged { upper: Some(upper), marked: Some((marked, "77".to_owned())) };
         let changed = seals.changed_sinks([("store", marked(7, 8))].into_iter());
         assert_eq!(changed["store"].standing, Standing::Upper(8));
         assert_eq!(changed["store"].mark.as_deref(), Some("77"));

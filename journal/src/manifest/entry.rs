@@ -130,10 +130,6 @@ pub struct SinkState {
     /// Identity of its store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
-    /// What the store itself last said of its upper. It may be below that of the sink, which counts epochs in which nothing
-    /// was to be written; a store that is below this one has lost data.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub written: Epoch,
     /// What the sink wants to find again, opaque.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<String>,

@@ -20,7 +20,7 @@ pub fn route(key: &[u8]) -> u64 {
 }
 
 pub fn sink(standing: Standing) -> Option<SinkState> {
-    Some(SinkState { standing, store: None, written: 0, mark: None, stream: false })
+    Some(SinkState { standing, store: None, mark: None, stream: false })
 }
 
 /// An entry that seals one epoch with one part, carried if `inline`.

@@ -97,7 +97,7 @@ impl Case {
 pub fn run(seed: u64, dir: &Path, failpoints: &[String], tally: &mut Tally) {
     let mut case = Case::new(seed);
     let fingerprints = (case.input.files == 1).then(|| case.input.fingerprints());
-    let mut watch = Watch::new(fingerprints, case.chained);
+    let mut watch = Watch::new(fingerprints, case.chained, case.files_from == 0);
     let mut feed = Feed::new(&case.input, &dir.join("in"));
     let mut rng = case.rng.clone();
     for number in 0..case.steps {

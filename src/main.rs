@@ -8,5 +8,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     flowstone::runtime::abort_on_panic();
+    #[cfg(feature = "failpoints")]
+    let _failpoints = fail::FailScenario::setup();
     flowstone::cli::main()
 }

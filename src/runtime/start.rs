@@ -269,6 +269,15 @@ fn resumed(
 ) -> Result<SinkState, Refused> {
     let refused = |reason: String| Refused::Store { sink: name.to_owned(), reason };
     let mut now = recorded.clone();
+    if let (Standing::Filling { at }, Some(store)) = (&recorded.standing, store) {
+        // The fill was completed, and the run ended before that was recorded; or the store is another one, which may hold
+        // newer epochs.
+        match recorded.store.as_ref() == Some(&store.id) {
+            true if store.upper > *at => now.standing = Standing::Upper(store.upper),
+            true => (),
+            false => now.standing = to_fill.clone(),
+        }
+    }
     // A sink that is to be filled takes any store.
     let is_written = matches!(now.standing, Standing::Upper(_)) && recorded.store.is_some();
     if let Some(store) = store.filter(|_| is_written) {

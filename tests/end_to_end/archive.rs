@@ -182,7 +182,7 @@ impl History {
 }
 
 /// With the version, and a number that is not to be touched.
-fn stamped(line: &str, version: i64, versioned: bool) -> String {
+pub fn stamped(line: &str, version: i64, versioned: bool) -> String {
     let Ok(Value::Object(mut fields)) = serde_json::from_str(line) else { unreachable!("a good line") };
     if versioned {
         fields.insert("version".to_owned(), version.into());

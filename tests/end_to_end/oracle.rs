@@ -45,29 +45,58 @@ struct Annotation {
     start_ns: i64,
     end_ns: i64,
     id: String,
-    payload: Map<String, Value>,
+    context: String,
+    /// The annotation as a document shows it.
+    child: String,
 }
 
 /// The documents that `lines` give, in the order of their files. Lines that can not be processed count for nothing.
 pub fn documents<'a>(lines: impl IntoIterator<Item = &'a str>, rules: &Rules) -> Documents {
-    let mut rows: BTreeMap<String, (i64, Option<Annotation>)> = BTreeMap::new();
+    let mut table = Table::default();
     for line in lines {
-        let Some((id, version, row)) = decode(line, rules) else { continue };
-        let is_newest = rows.get(&id).is_none_or(|(newest, _)| !rules.versioned || version >= *newest);
-        if is_newest {
-            rows.insert(id, (version, row));
+        table.apply(line, rules);
+    }
+    let assets: BTreeSet<&str> = table.annotations().map(|annotation| annotation.asset.as_str()).collect();
+    assets.into_iter().flat_map(|asset| table.documents_of(asset, rules)).collect()
+}
+
+/// The newest row of each key; deleted ones without an annotation.
+#[derive(Default)]
+pub struct Table {
+    rows: BTreeMap<String, (i64, Option<Annotation>)>,
+}
+
+impl Table {
+    /// Folds a line in. Gives the assets whose documents it may change.
+    pub fn apply(&mut self, line: &str, rules: &Rules) -> BTreeSet<String> {
+        let Some((id, version, row)) = decode(line, rules) else { return BTreeSet::new() };
+        let before = self.rows.get(&id);
+        if before.is_some_and(|(newest, _)| rules.versioned && version < *newest) {
+            return BTreeSet::new();
         }
+        let before = before.and_then(|(_, row)| row.as_ref());
+        let touched = before.into_iter().chain(&row).map(|annotation| annotation.asset.clone()).collect();
+        self.rows.insert(id, (version, row));
+        touched
     }
-    let mut assets: BTreeMap<String, Vec<Annotation>> = BTreeMap::new();
-    for annotation in rows.into_values().filter_map(|(_, row)| row) {
-        assets.entry(annotation.asset.clone()).or_default().push(annotation);
+
+    fn annotations(&self) -> impl Iterator<Item = &Annotation> {
+        self.rows.values().filter_map(|(_, row)| row.as_ref())
     }
-    let mut documents = Documents::new();
-    for (asset, mut annotations) in assets {
+
+    /// The documents of one asset.
+    pub fn documents_of(&self, asset: &str, rules: &Rules) -> Documents {
+        let mut annotations: Vec<&Annotation> = self.annotations().filter(|a| a.asset == asset).collect();
         annotations.sort_by(|a, b| order(a).cmp(&order(b)));
-        fuse(&asset, &annotations, rules, &mut documents);
+        let mut documents = Documents::new();
+        fuse(asset, &annotations, rules, &mut documents);
+        documents
     }
-    documents
+}
+
+/// Whether a line can be processed.
+pub fn is_good(line: &str, rules: &Rules) -> bool {
+    decode(line, rules).is_some()
 }
 
 fn order(a: &Annotation) -> (&str, i64, i64, &str) {
@@ -90,24 +119,25 @@ fn decode(line: &str, rules: &Rules) -> Option<(String, i64, Option<Annotation>)
     let end_ns = if rules.inclusive { end_ns + 1 } else { end_ns.max(start_ns + 1) };
     let asset = payload.get("associated_ids")?.get("ASSET_ID")?.as_str()?.to_owned();
     let kind = payload.get("type")?.as_str()?.to_owned();
-    Some((id.clone(), version, Some(Annotation { asset, kind, start_ns, end_ns, id, payload })))
+    let (context, child) = (payload["associated_ids"].to_string(), child(&payload));
+    Some((id.clone(), version, Some(Annotation { asset, kind, start_ns, end_ns, id, context, child })))
 }
 
 /// Looks at each cell of time: a bucket, or what lies between two neighbouring end points.
-fn fuse(asset: &str, annotations: &[Annotation], rules: &Rules, documents: &mut Documents) {
+fn fuse(asset: &str, annotations: &[&Annotation], rules: &Rules, documents: &mut Documents) {
     let width = rules.bucket_ns;
     let cells: BTreeSet<(i64, i64)> = if rules.emit == Emit::Segments {
         let points: BTreeSet<i64> = annotations.iter().flat_map(|a| [a.start_ns, a.end_ns]).collect();
         points.iter().zip(points.iter().skip(1)).map(|(start, end)| (*start, *end)).collect()
     } else {
-        let buckets = |a: &Annotation| a.start_ns / width..=(a.end_ns - 1) / width;
+        let buckets = |a: &&Annotation| a.start_ns / width..=(a.end_ns - 1) / width;
         annotations.iter().flat_map(buckets).map(|bucket| (bucket * width, (bucket + 1) * width)).collect()
     };
     // The document under way: its range and its children's places.
     let mut open: Option<(i64, i64, Vec<usize>)> = None;
     for (start, end) in cells {
         let covers = |a: &Annotation| a.start_ns < end && start < a.end_ns;
-        let children: Vec<usize> = (0..annotations.len()).filter(|at| covers(&annotations[*at])).collect();
+        let children: Vec<usize> = (0..annotations.len()).filter(|at| covers(annotations[*at])).collect();
         match &mut open {
             Some(run) if rules.emit == Emit::Runs && run.1 == start && run.2 == children => run.1 = end,
             _ => {
@@ -120,7 +150,7 @@ fn fuse(asset: &str, annotations: &[Annotation], rules: &Rules, documents: &mut 
 
 fn emit(
     asset: &str,
-    annotations: &[Annotation],
+    annotations: &[&Annotation],
     rules: &Rules,
     moment: Option<(i64, i64, Vec<usize>)>,
     documents: &mut Documents,
@@ -130,8 +160,8 @@ fn emit(
     if kinds.len() < rules.min_modalities.max(1) || !rules.require.iter().all(|kind| kinds.contains(kind.as_str())) {
         return;
     }
-    let context = &annotations[children[0]].payload["associated_ids"];
-    let children: Vec<String> = children.iter().map(|at| child(&annotations[*at].payload)).collect();
+    let context = &annotations[children[0]].context;
+    let children: Vec<&str> = children.iter().map(|at| annotations[*at].child.as_str()).collect();
     let document = format!(
         r#"{{"associated_ids":{context},"time_bucket_start_ns":{start},"time_bucket_end_ns":{end},"source_annotations":[{}]}}"#,
         children.join(",")

@@ -59,7 +59,8 @@ impl Place {
         fs::remove_file(self.path(name)).unwrap();
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// The binary in the directory, not started yet.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flowstone"));
         command.args(args).current_dir(self.dir.path()).env_remove("FLOWSTONE_LOG");
         command
@@ -156,7 +157,7 @@ pub struct Running {
 }
 
 impl Running {
-    fn start(mut command: Command) -> Self {
+    pub fn start(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (sender, said) = mpsc::channel();
@@ -174,10 +175,14 @@ impl Running {
         }
     }
 
-    /// Sends `TERM` or `INT`.
+    /// Sends a signal, such as `TERM` or `INT`.
     pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn is_running(&mut self) -> bool {

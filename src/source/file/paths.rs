@@ -26,8 +26,9 @@ enum Pattern {
 
 impl Paths {
     pub(super) fn new(paths: &[String], base: &Path) -> Result<Self, SourceError> {
-        let patterns = paths.iter().map(|path| Pattern::new(path, base)).collect::<Result<_, _>>()?;
-        Ok(Paths { patterns, base: normal(base) })
+        let base = normal(base);
+        let patterns = paths.iter().map(|path| Pattern::new(path, &base)).collect::<Result<_, _>>()?;
+        Ok(Paths { patterns, base })
     }
 
     /// The files that match now, in order. `complete` says that they must all be there: then a pattern without a match is an
@@ -75,6 +76,7 @@ impl Pattern {
             let base = Path::new(&glob::Pattern::escape(base)).join(text);
             base.into_os_string().into_string().expect("made of two strings")
         };
+        let pattern = normal(Path::new(&pattern)).into_os_string().into_string().expect("it was a string");
         glob::Pattern::new(&pattern).map_err(|e| refused(e.to_string()))?;
         Ok(Pattern::Glob(pattern))
     }
@@ -134,5 +136,5 @@ fn literal(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
 
 /// Without `.` and doubled separators, so that a file has one name however its path was written.
 fn normal(path: &Path) -> PathBuf {
-    path.components().filter(|component| *component != Component::CurDir).collect()
+    path.components().filter(|part| *part != Component::CurDir).collect()
 }

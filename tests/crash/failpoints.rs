@@ -1,0 +1,32 @@
+//! Which failpoints there are: read from the source text, so that none can be forgotten here.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+const CALL: &str = "fail_point!(";
+
+/// The names of all failpoints, sorted.
+pub fn names() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut names = BTreeSet::new();
+    for folder in ["src", "journal/src", "operators/src"] {
+        scan(&root.join(folder), &mut names);
+    }
+    names.into_iter().collect()
+}
+
+fn scan(dir: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(dir).into_iter().flatten() {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            scan(&path, names);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("source text");
+            let calls = text.split(CALL).skip(1);
+            names.extend(
+                calls.filter_map(|call| call.trim_start().strip_prefix('"')?.split('"').next()).map(str::to_owned),
+            );
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The crash loop: seeded pipelines over growing input, run again and again by the real binary, each run ended by
+//! `kill -9`, a failpoint, a signal or by itself, with changing numbers of workers and processes. In the end the sinks must
+//! hold what an uninterrupted run gives, and no reader may have seen anything in between that is not the state at some epoch.
+//!
+//! | command | what it does |
+//! |---|---|
+//! | `cargo test --test crash` | the first cases, for at most 90 s |
+//! | `cargo test --test crash -- --runs 300` | cases until there were so many runs |
+//! | `cargo test --test crash -- --case 17` | one case again |
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `case` | what a case is like, and how it is judged in the end |
+//! | `step` | one run, and how it is ended |
+//! | `input` | lines and growing files |
+//! | `process` | the processes of a run |
+//! | `watch` | what no reader may see |
+//! | `compare` | contents of sinks |
+//! | `compaction` | cases whose source loses overwritten records between the runs |
+//! | `failpoints` | which there are |
+
+// clippy.toml allows it in tests; helpers of tests are not seen as such.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+#[path = "../end_to_end/archive.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod archive;
+mod case;
+mod compaction;
+mod compare;
+mod failpoints;
+mod input;
+#[path = "../end_to_end/oracle.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod oracle;
+mod process;
+mod step;
+#[path = "../end_to_end/support.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod support;
+mod watch;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use step::Tally;
+
+/// What the command line asks for.
+struct Options {
+    first: u64,
+    cases: Option<u64>,
+    runs: Option<usize>,
+    seconds: Option<u64>,
+    dir: Option<PathBuf>,
+    keep: bool,
+}
+
+const USAGE: &str = "options: [--runs N] [--cases N] [--seconds N] [--seed FIRST] [--case SEED] [--dir DIR] [--keep]";
+
+/// So many failed cases say enough.
+const MOST_FAILURES: usize = 5;
+
+impl Options {
+    /// `None` if other tests were asked for by name.
+    fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
+        let mut options = Options { first: 1, cases: None, runs: None, seconds: None, dir: None, keep: false };
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().ok_or(format!("{arg} needs a value; {USAGE}"));
+            let number = |text: String| text.parse::<u64>().map_err(|error| format!("{arg} {text}: {error}"));
+            match arg.as_str() {
+                "--runs" => options.runs = Some(number(value()?)? as usize),
+                "--cases" => options.cases = Some(number(value()?)?),
+                "--seconds" => options.seconds = Some(number(value()?)?),
+                "--seed" => options.first = number(value()?)?,
+                "--case" => (options.first, options.cases) = (number(value()?)?, Some(1)),
+                "--dir" => options.dir = Some(value()?.into()),
+                "--keep" => options.keep = true,
+                "--list" => return Ok(None),
+                "--nocapture" | "--exact" | "--quiet" | "-q" => (),
+                name if !name.starts_with('-') => return Ok(None),
+                other => return Err(format!("{other} is not known; {USAGE}")),
+            }
+        }
+        if options.cases.is_none() && options.runs.is_none() && options.seconds.is_none() {
+            options.seconds = Some(75);
+            options.cases = Some(16);
+        }
+        Ok(Some(options))
+    }
+
+    fn is_enough(&self, cases: u64, runs: usize, elapsed: Duration) -> bool {
+        self.cases.is_some_and(|most| cases >= most)
+            || self.runs.is_some_and(|most| runs >= most)
+            || self.seconds.is_some_and(|most| elapsed >= Duration::from_secs(most))
+    }
+}
+
+/// One case in so many is about compaction.
+const COMPACTION: u64 = 6;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1).peekable();
+    if args.next_if(|arg| arg == compaction::CHILD).is_some() {
+        return compaction::child(args);
+    }
+    let options = match Options::parse(args) {
+        Ok(Some(options)) => options,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let root = options.dir.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("crash"));
+    let failpoints = if cfg!(feature = "failpoints") { failpoints::names() } else { Vec::new() };
+    let (mut tally, mut failed, started) = (Tally::default(), Vec::new(), Instant::now());
+    let mut cases = 0;
+    while !options.is_enough(cases, tally.runs, started.elapsed()) && failed.len() < MOST_FAILURES {
+        let seed = options.first + cases;
+        cases += 1;
+        let dir = root.join(format!("case-{seed}"));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let run = if seed % COMPACTION == 0 { compaction::run } else { case::run };
+        let passed = catch_unwind(AssertUnwindSafe(|| run(seed, &dir, &failpoints, &mut tally))).is_ok();
+        if !passed {
+            eprintln!("case {seed} failed; kept in {dir:?}; again: cargo test --test crash -- --case {seed}");
+            failed.push(seed);
+        } else if !options.keep {
+            std::fs::remove_dir_all(&dir).expect("the directory of the case");
+        }
+    }
+    report(&tally, cases, started.elapsed());
+    let never: Vec<&String> =
+        failpoints.iter().filter(|name| tally.failpoints.get(*name).is_none_or(|n| n.1 == 0)).collect();
+    // Short loops can not meet all of them.
+    let is_long = tally.runs >= 300 && !failpoints.is_empty();
+    if is_long && !never.is_empty() {
+        eprintln!("never hit: {never:?}");
+    }
+    if !failed.is_empty() {
+        eprintln!("failed cases: {failed:?}");
+    }
+    if failed.is_empty() && (never.is_empty() || !is_long) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn report(tally: &Tally, cases: u64, elapsed: Duration) {
+    let Tally { runs, kills, stops, complete, clusters, failpoints, looks, states, compacted } = tally;
+    let hits: usize = failpoints.values().map(|counts| counts.1).sum();
+    println!(
+        "{cases} cases from the first seed on, {runs} runs in {} s, {clusters} of two processes",
+        elapsed.as_secs()
+    );
+    println!("{kills} killed, {hits} crashed at failpoints, {stops} stopped, {complete} others complete");
+    println!("{compacted} records lost to compaction below the sealed offsets");
+    println!("readers looked {looks} times and saw {states} states");
+    for (name, (asked, hit)) in failpoints {
+        println!("  {name:<28} hit {hit:>4} of {asked:>4}");
+    }
+}

@@ -1,0 +1,38 @@
+//! The promise of the journal, shown through the real binary: whatever happens to a run, to its state or to its stores, the
+//! next one is right in the end, or refuses to start and says why.
+//!
+//! | module | what happens |
+//! |---|---|
+//! | `synced` | nothing but an ordinary run: what is written to disk before what |
+//! | `second_writer` | two runs on one state, and one that sleeps while another one works |
+//! | `stopping` | signals, a panic, a peer that dies |
+//! | `disks` | a full disk, a state directory that is gone |
+//! | `corruption` | bytes of the journal that are not what was written |
+//! | `stores` | stores that are gone, old, or not ours; state that is lost |
+//! | `changes` | other settings, other sinks |
+//! | `resuming` | further runs, other numbers of workers, files that were changed |
+//! | `idle` | nothing at all |
+
+#![cfg(all(unix, feature = "sqlite", feature = "tantivy"))]
+// clippy.toml allows it in tests; helpers of tests are not seen as such.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../end_to_end/archive.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod archive;
+mod changes;
+mod corruption;
+mod disks;
+mod idle;
+#[path = "../end_to_end/oracle.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod oracle;
+mod resuming;
+mod second_writer;
+mod stopping;
+mod stores;
+#[path = "../end_to_end/support.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod support;
+mod synced;
+mod world;

@@ -133,32 +133,6 @@ fn a_zombie_is_fenced_after_snapshots_have_removed_old_entries() {
 }
 
 #[test]
-fn many_short_epochs_leave_few_objects() {
-    let journal = Journal::in_memory();
-    let mut keeper = Keeper::open(journal.clone()).unwrap();
-    keeper.hydrated();
-    let epochs = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
-    for epoch in 1..=epochs {
-        let key = vec![(epoch % 50) as u8];
-        let mut entry = epoch_entry(&keeper, epoch, &[(0, key, Some(epoch.to_le_bytes().to_vec()))], true);
-        entry.sinks.insert("store".into(), sink(Standing::Upper(epoch)));
-        keeper.append(entry).unwrap();
-        assert!(keeper.state().parts.len() < 200, "{} parts", keeper.state().parts.len());
-    }
-    settle(&mut keeper);
-    let state = journal.read().unwrap().unwrap();
-    let report = verify(&journal).unwrap();
-    assert!(report.problems.is_empty(), "{:?}", report.problems);
-    assert!(report.unnamed.is_empty(), "{:?}", report.unnamed);
-    assert!(report.entries <= 66, "{} entries", report.entries);
-    assert!(report.parts <= 64 + 16, "{} parts", report.parts);
-    assert!(report.bytes < 1 << 20, "{} bytes", report.bytes);
-    let rows = rows_at(&read_all(&journal, &state), epochs);
-    let expected = (epochs - 49..=epochs).map(|e| ((0, vec![(e % 50) as u8]), e.to_le_bytes().to_vec()));
-    assert_eq!(rows, expected.collect());
-}
-
-#[test]
 fn what_a_crash_left_is_removed_by_the_next_run() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::open(dir.path().to_str().unwrap()).unwrap();

@@ -192,7 +192,7 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    /// Adds a piece; all but the last should be of one size, and at least 5 MiB.
+    /// Adds a piece; all but the last must have at least 5 MiB, which is what S3 wants.
     pub(crate) fn write(&mut self, bytes: Bytes) -> Result<(), JournalError> {
         let inner = self.inner.as_mut().expect("present until the upload is finished");
         let piece = inner.put_part(PutPayload::from_bytes(bytes));

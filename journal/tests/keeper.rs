@@ -203,3 +203,30 @@ fn a_part_named_for_fewer_epochs_is_read_as_such() {
     keeper.append(named(part.stored("0-0-0"), 9, 5)).unwrap();
     assert_eq!(keys(keeper.state()), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
 }
+
+/// Entries and parts vanish behind snapshots and merges while somebody reads.
+#[test]
+fn a_reader_beside_a_run_sees_a_whole_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let location = dir.path().to_str().unwrap().to_owned();
+    let mut keeper = Keeper::open(Journal::open(&location).unwrap()).unwrap();
+    keeper.hydrated();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let journal = Journal::open_to_read(&location).unwrap();
+            let (mut sealed, mut reads) = (0, 0);
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let state = journal.read().unwrap().unwrap();
+                assert!(state.sealed >= sealed);
+                (sealed, reads) = (state.sealed, reads + 1);
+            }
+            reads
+        });
+        for epoch in 1..=600 {
+            keeper.append(epoch_entry(&keeper, epoch, &[(0, vec![1], Some(vec![1]))], epoch % 5 != 0)).unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(reader.join().unwrap() > 3);
+    });
+}

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::{Hiding, unix_ms};
 use super::nodes::{self, ChangedNode};
+use super::stores::Seen;
 use crate::pipeline::compile::{Collection, DEAD_LETTERS, Plan};
 use crate::sink::{self, StoreState};
 use crate::source::Bookmark;
@@ -163,7 +164,7 @@ impl Opening<'_> {
     /// The entry that registers what this run has and earlier ones had not, and the start that follows from it.
     ///
     /// `stores` are those of the sinks, in the order of the plan; `above` is above every epoch that any of them holds.
-    pub fn register(&self, stores: &[Option<StoreState>], above: u64) -> Result<Registration, Refused> {
+    pub fn register(&self, stores: &[Seen], above: u64) -> Result<Registration, Refused> {
         let state = self.state;
         let mut entry = Entry::default();
         let sources = self.plan.sources.iter().map(|name| self.source(name, &mut entry)).collect::<Vec<_>>();
@@ -218,7 +219,7 @@ impl Opening<'_> {
     }
 
     /// Registers sinks; says whether one is to be filled at epoch `fill`.
-    fn sinks(&self, stores: &[Option<StoreState>], fill: u64, entry: &mut Entry) -> Result<bool, Refused> {
+    fn sinks(&self, stores: &[Seen], fill: u64, entry: &mut Entry) -> Result<bool, Refused> {
         let mut changed: Vec<usize> = Vec::new();
         for node in nodes::changed(&self.state.nodes, &self.nodes) {
             changed.extend(nodes::sinks_below(self.plan, &node.node));
@@ -229,7 +230,8 @@ impl Opening<'_> {
         let mut filled = false;
         for (at, sink) in self.plan.sinks.iter().enumerate() {
             let stream = self.is_stream(at);
-            let store = stores[at].as_ref();
+            let Seen { store, mark } = &stores[at];
+            let store = store.as_ref();
             let recorded = self.state.sinks.get(&sink.name).filter(|_| !changed.contains(&at) || stream);
             let to_fill = if self.catch_up { Standing::AwaitingReveal } else { Standing::Filling { at: fill } };
             let mut now = match recorded {
@@ -240,6 +242,7 @@ impl Opening<'_> {
                 }
             };
             now.store = store.map(|store| store.id.clone());
+            now.mark = mark.clone().or(now.mark);
             // Fuses put their refusals among the dead letters without a journal: hydration must not pass what is not written.
             now.stream = stream && (sink.from != Collection::DeadLetters || self.plan.fuses.is_empty());
             filled |= now.standing == Standing::Filling { at: fill };

@@ -20,9 +20,18 @@ pub(super) struct Stores {
 pub(super) struct OpenStores {
     pub writers: Stores,
     /// What each says of itself, in the order of the plan.
-    pub states: Vec<Option<StoreState>>,
+    pub states: Vec<Seen>,
     /// An epoch above all that any of them holds.
     pub above: u64,
+}
+
+/// What a store shows when it is opened.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    /// What it says of itself.
+    pub store: Option<StoreState>,
+    /// What its writer wants to find again: to be recorded before anything is written.
+    pub mark: Option<String>,
 }
 
 enum Store {
@@ -45,13 +54,13 @@ impl Stores {
             if let Some(discard) = &sink.spec.discard {
                 let metrics = metrics.sinks[number].1.clone();
                 writers.push(Mutex::new(Store::Discard { render: discard.render, metrics }));
-                states.push(None);
+                states.push(Seen::default());
                 continue;
             }
             let failed = |source| RunError::Sink { name: sink.name.clone(), source };
             let opened = open(sink, base, dead_letters, mark(&sink.name).as_deref()).map_err(failed)?;
             above = above.max(opened.above);
-            states.push(opened.store);
+            states.push(Seen { store: opened.store, mark: opened.writer.mark() });
             writers.push(Mutex::new(Store::Single(Some(opened.writer))));
         }
         Ok(OpenStores { writers: Stores { writers }, states, above })

@@ -86,7 +86,7 @@ impl Step {
         let share = case.input.lines.len() / case.steps;
         let after_ms = match end {
             // A run that is stopped before it has begun is as good as any other, but seldom.
-            End::Stop | End::Kill if !rng.random_bool(0.1) => rng.random_range(60..700),
+            End::Stop | End::Kill if !rng.random_bool(0.1) => rng.random_range(60..if following { 1500 } else { 600 }),
             End::Stop | End::Kill => rng.random_range(0..60),
             End::Complete | End::Failpoint { .. } => rng.random_range(500..1000),
         };

@@ -45,14 +45,26 @@ impl Report {
 /// # Errors
 /// If the store cannot list its objects. What is wrong with an object is in the report.
 pub fn verify(journal: &Journal) -> Result<Report, JournalError> {
-    let report = verify_once(journal)?;
-    let missing = |problem: &Problem| matches!(problem.error, JournalError::Missing { .. });
-    if report.problems.iter().any(missing) { verify_once(journal) } else { Ok(report) }
+    verify_with(journal, &mut |_, _| ())
 }
 
-fn verify_once(journal: &Journal) -> Result<Report, JournalError> {
+/// As [`verify`]; tells how far it is after each object: the bytes that were read, and those that are to be read in all.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn verify_with(journal: &Journal, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, JournalError> {
+    let report = verify_once(journal, progress)?;
+    let missing = |problem: &Problem| matches!(problem.error, JournalError::Missing { .. });
+    if report.problems.iter().any(missing) { verify_once(journal, progress) } else { Ok(report) }
+}
+
+fn verify_once(journal: &Journal, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, JournalError> {
     let mut report = Report::default();
     let state = verify_manifest(journal, &mut report)?;
+    // The entries are a small share, and what is in them is known only now.
+    let total = report.bytes + state.parts.iter().map(|part| part.bytes).sum::<u64>();
+    let mut done = report.bytes;
+    progress(done, total);
     let mut named = BTreeSet::new();
     for part in &state.parts {
         named.insert(part.file());
@@ -61,6 +73,8 @@ fn verify_once(journal: &Journal) -> Result<Report, JournalError> {
             Err(error) => report.problem(&part.object, error),
         }
         report.parts += 1;
+        done += part.bytes;
+        progress(done, total);
     }
     for (object, bytes) in journal.store().list("parts")? {
         report.bytes += bytes;

@@ -235,7 +235,7 @@ impl Opening<'_> {
             let recorded = self.state.sinks.get(&sink.name).filter(|_| !changed.contains(&at) || stream);
             let to_fill = if self.catch_up { Standing::AwaitingReveal } else { Standing::Filling { at: fill } };
             let mut now = match recorded {
-                Some(recorded) => resumed(&sink.name, recorded, store, to_fill)?,
+                Some(recorded) => resumed(&sink.name, recorded, store, self.state.sealed, to_fill)?,
                 None => {
                     let standing = if stream { Standing::Upper(self.state.sealed + 1) } else { to_fill };
                     SinkState { standing, store: None, mark: None, stream: false }
@@ -268,6 +268,7 @@ fn resumed(
     name: &str,
     recorded: &SinkState,
     store: Option<&StoreState>,
+    sealed: u64,
     to_fill: Standing,
 ) -> Result<SinkState, Refused> {
     let refused = |reason: String| Refused::Store { sink: name.to_owned(), reason };
@@ -292,6 +293,12 @@ fn resumed(
         if store.upper < known {
             let found = store.upper;
             return Err(refused(format!("its store lost data: it holds the epochs below {found}, and held those below {known}")));
+        }
+        if store.upper > sealed + 1 {
+            // Nothing is shown before it is sealed: the state is an older copy, and what the store holds beyond it is not known.
+            tracing::warn!("sink {name:?} was written beyond what the state knows, which must be an older copy: it is filled again");
+            now.standing = to_fill;
+            return Ok(now);
         }
         // It was written, and the run ended before that was recorded.
         *upper = (*upper).max(store.upper);

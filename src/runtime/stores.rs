@@ -1,5 +1,6 @@
 //! The stores of a run's sinks, opened before the workers start.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -39,7 +40,21 @@ enum Store {
     Discard { render: bool, metrics: Arc<super::metrics::SinkMetrics> },
 }
 
+/// Stores that are open already, by the sink's number.
+pub(super) type Held = BTreeMap<usize, Opened>;
+
 impl Stores {
+    /// Opens the stores that one process can hold at a time, which changes nothing in them: a run that can not have them must
+    /// not end the one that has.
+    pub(super) fn hold(plan: &Plan, base: &Path, dead_letters: &Path) -> Result<Held, RunError> {
+        let sinks = plan.sinks.iter().enumerate().filter(|(_, sink)| sink.spec.tantivy.is_some());
+        let hold = |(number, sink): (usize, &SinkPlan)| {
+            let failed = |source| RunError::Sink { name: sink.name.clone(), source };
+            Ok((number, open(sink, base, dead_letters, None).map_err(failed)?))
+        };
+        sinks.map(hold).collect()
+    }
+
     /// Opens the store of each sink. `mark` gives what is recorded of a sink's store.
     pub(super) fn open(
         plan: &Plan,
@@ -47,6 +62,7 @@ impl Stores {
         dead_letters: &Path,
         metrics: &Metrics,
         mark: impl Fn(&str) -> Option<String>,
+        mut held: Held,
     ) -> Result<OpenStores, RunError> {
         let (mut writers, mut states) = (Vec::new(), Vec::new());
         let mut above = 0;
@@ -58,7 +74,10 @@ impl Stores {
                 continue;
             }
             let failed = |source| RunError::Sink { name: sink.name.clone(), source };
-            let opened = open(sink, base, dead_letters, mark(&sink.name).as_deref()).map_err(failed)?;
+            let opened = match held.remove(&number) {
+                Some(opened) => opened,
+                None => open(sink, base, dead_letters, mark(&sink.name).as_deref()).map_err(failed)?,
+            };
             above = above.max(opened.above);
             states.push(Seen { store: opened.store, mark: opened.writer.mark() });
             writers.push(Mutex::new(Store::Single(Some(opened.writer))));

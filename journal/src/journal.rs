@@ -93,6 +93,36 @@ impl Journal {
         Ok(numbers)
     }
 
+    /// The numbers of all entries that are there, in order: the newest snapshot and what follows it, and openings of earlier
+    /// runs. A run may remove some of them any time.
+    ///
+    /// # Errors
+    /// Those of the store, and objects among the entries that are none.
+    pub fn entries(&self) -> Result<Vec<u64>, JournalError> {
+        self.entry_numbers()
+    }
+
+    /// What an entry says, as it is written down: JSON, without the bytes of the parts that it carries.
+    ///
+    /// # Errors
+    /// [`JournalError::Missing`], [`JournalError::Damaged`] or [`JournalError::Foreign`], and those of the store.
+    pub fn entry(&self, number: u64) -> Result<serde_json::Value, JournalError> {
+        let object = entry_object(number);
+        let (record, _) = decode(&object, &self.store.get(&object)?)?;
+        Ok(serde_json::to_value(record).expect("it was read from JSON"))
+    }
+
+    /// The names and sizes in bytes of all objects: entries and parts, those that nothing names any more included.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn objects(&self) -> Result<Vec<(String, u64)>, JournalError> {
+        let mut objects = self.store.list("manifest")?;
+        objects.extend(self.store.list("parts")?);
+        objects.sort();
+        Ok(objects)
+    }
+
     /// Stores a part as `parts/<name>`; durable when it returns. `name` begins with the number of the run and `-`:
     /// what an earlier run has stored without an entry that names it is removed by the next. Once a name is used it keeps its
     /// bytes: storing other bytes under it is refused.

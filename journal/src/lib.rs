@@ -98,7 +98,7 @@ pub use manifest::{
     TableInfo,
 };
 pub use part::{Block, Blocks, BuiltPart, Change, KEY_GROUPS, PartBuilder, PartReader, key_group};
-pub use verify::{Problem, Report, verify};
+pub use verify::{Problem, Report, verify, verify_with};
 
 /// The dataflow's time: milliseconds since the Unix epoch at which it opened; strictly growing, 0 is before all.
 pub type Epoch = u64;

@@ -23,7 +23,25 @@ pub(crate) struct Store {
     prefix: Path,
     driver: Driver,
     /// If it is a local one.
-    directory: Option<PathBuf>,
+    directory: Option<Directory>,
+}
+
+/// A directory, and what tells it from another one that may take its place.
+#[derive(Clone)]
+struct Directory {
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
+
+/// Device and inode; `None` if there is nothing at the path, or on systems without.
+fn identity(path: &FilePath) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    return std::fs::metadata(path).ok().map(|metadata| {
+        use std::os::unix::fs::MetadataExt;
+        (metadata.dev(), metadata.ino())
+    });
+    #[cfg(not(unix))]
+    return None;
 }
 
 /// Who polls the futures of an object store.
@@ -64,7 +82,18 @@ impl Store {
     }
 
     pub(crate) fn in_directory(self, dir: &FilePath) -> Self {
-        Store { directory: Some(dir.to_owned()), ..self }
+        Store { directory: Some(Directory { path: dir.to_owned(), identity: identity(dir) }), ..self }
+    }
+
+    /// Writing makes directories that are missing. A journal that begins in the middle must not come of that, and least of
+    /// all in the journal that another run has begun meanwhile.
+    fn is_still_there(&self) -> Result<(), JournalError> {
+        match &self.directory {
+            Some(Directory { path, identity: opened }) if identity(path) != *opened => {
+                Err(JournalError::Gone { directory: path.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn wait<F: Future>(&self, future: F) -> F::Output {
@@ -81,6 +110,7 @@ impl Store {
 
     /// Creates an object that must not exist; durable when it returns [`Created::Yes`].
     pub(crate) fn create(&self, object: &str, bytes: Bytes) -> Result<Created, JournalError> {
+        self.is_still_there()?;
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match self.wait(self.objects.put_opts(&self.path(object), PutPayload::from_bytes(bytes), options)) {
             Ok(_) => Ok(Created::Yes),
@@ -99,6 +129,7 @@ impl Store {
 
     /// Begins an object that is written in pieces, and exists once [`Upload::finish`] returned.
     pub(crate) fn upload(&self, object: &str) -> Result<Upload, JournalError> {
+        self.is_still_there()?;
         let inner = self
             .wait(self.objects.put_multipart(&self.path(object)))
             .map_err(|source| JournalError::Store { action: "write", object: object.to_owned(), source })?;
@@ -165,7 +196,7 @@ impl Store {
     /// Removes files of `folder` that a killed run had not yet given a name: `object_store` calls them `name#1` in a local
     /// directory, and never lists them. One that a zombie is still writing may go too: its write fails, as it should.
     pub(crate) fn remove_staged(&self, folder: &str) {
-        let Some(dir) = &self.directory else { return };
+        let Some(Directory { path: dir, .. }) = &self.directory else { return };
         for file in std::fs::read_dir(dir.join(folder)).into_iter().flatten().flatten() {
             let name = file.file_name().to_string_lossy().into_owned();
             let staged =

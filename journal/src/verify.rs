@@ -48,19 +48,31 @@ impl Report {
 /// # Errors
 /// If the store cannot list its objects. What is wrong with an object is in the report.
 pub fn verify(journal: &Journal) -> Result<Report, JournalError> {
+    verify_with(journal, &mut |_, _| ())
+}
+
+/// As [`verify`]; tells how far it is after each object: the bytes that were read, and those that are to be read in all.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn verify_with(journal: &Journal, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, JournalError> {
     let missing = |problem: &Problem| matches!(problem.error, JournalError::Missing { .. });
     for _ in 1..ATTEMPTS {
-        let report = verify_once(journal)?;
+        let report = verify_once(journal, progress)?;
         if !report.problems.iter().any(missing) {
             return Ok(report);
         }
     }
-    verify_once(journal)
+    verify_once(journal, progress)
 }
 
-fn verify_once(journal: &Journal) -> Result<Report, JournalError> {
+fn verify_once(journal: &Journal, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, JournalError> {
     let mut report = Report::default();
     let state = verify_manifest(journal, &mut report)?;
+    // The entries are a small share, and what is in them is known only now.
+    let total = report.bytes + state.parts.iter().map(|part| part.bytes).sum::<u64>();
+    let mut done = report.bytes;
+    progress(done, total);
     let mut named = BTreeSet::new();
     for part in &state.parts {
         named.insert(part.file());
@@ -69,6 +81,8 @@ fn verify_once(journal: &Journal) -> Result<Report, JournalError> {
             Err(error) => report.problem(&part.object, error),
         }
         report.parts += 1;
+        done += part.bytes;
+        progress(done, total);
     }
     for (object, bytes) in journal.store().list("parts")? {
         report.bytes += bytes;

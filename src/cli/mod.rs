@@ -5,16 +5,21 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod backfill;
+mod checkpoints;
 mod completion;
 mod generate;
 mod graph;
 mod job;
+mod journal;
+mod offsets;
 mod output;
 mod progress;
 #[cfg(feature = "tantivy")]
 mod query;
 mod run;
 mod schema;
+mod sinks;
+mod state;
 mod summary;
 mod validate;
 
@@ -40,6 +45,10 @@ enum Command {
     Graph(graph::Args),
     #[cfg(feature = "tantivy")]
     Query(query::Args),
+    Sinks(sinks::Args),
+    Offsets(offsets::Args),
+    Checkpoints(checkpoints::Args),
+    Journal(journal::Args),
     Generate(generate::Args),
     Schema(schema::Args),
     Completion(completion::Args),
@@ -82,6 +91,10 @@ pub fn main() -> ExitCode {
         Command::Graph(args) => graph::main(&args),
         #[cfg(feature = "tantivy")]
         Command::Query(args) => query::main(&args, cli.json),
+        Command::Sinks(args) => sinks::main(&args, cli.json),
+        Command::Offsets(args) => offsets::main(&args, cli.json),
+        Command::Checkpoints(args) => checkpoints::main(&args, cli.json),
+        Command::Journal(args) => journal::main(&args, cli.json),
         Command::Generate(args) => generate::main(&args, cli.json),
         Command::Schema(args) => schema::main(&args),
         Command::Completion(args) => completion::main(&args),

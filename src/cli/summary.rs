@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, Table};
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 
+use super::output::{counted, table};
 use crate::pipeline::compile::DEAD_LETTERS;
 use crate::runtime::Outcome;
 use crate::runtime::metrics::{Metrics, read};
@@ -171,16 +171,4 @@ impl Summary {
         text.push_str(&format!("{} in {:.2} s on {workers}", self.name, self.seconds));
         text
     }
-}
-
-/// `1 worker`, `2 workers`
-fn counted(n: u64, what: &str) -> String {
-    format!("{} {what}{}", HumanCount(n), if n == 1 { "" } else { "s" })
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY).set_header(header);
-    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
-    table
 }

@@ -24,6 +24,7 @@ mod variables;
 
 pub use draw::{Format, draw};
 pub use model::*;
+pub(crate) use problem::name_hint;
 pub use problem::{Problem, Problems};
 pub use schema::schema;
 

@@ -120,7 +120,7 @@ fn located(at: Place, path: &str, message: String, hint: Option<String>) -> Prob
 }
 
 /// The hint that a wrong name deserves: the nearest valid one, else all valid ones.
-pub(super) fn name_hint<'a>(name: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn name_hint<'a>(name: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let valid: Vec<&str> = valid.into_iter().collect();
     match nearest(name, &valid) {
         Some(near) => Some(format!("did you mean {near:?}?")),

@@ -5,6 +5,7 @@
 //! | [`job`](Job) | from a pipeline to a finished run |
 //! | `opening`, [`start`](Consent) | what is opened first; how a run starts from what the journal remembers |
 //! | `nodes` | what has changed in the pipeline since |
+//! | [`forecast`] | what the next run would do, for people |
 //! | [`cluster`](Cluster) | several processes |
 //! | `dataflow`, `fusion` | which operator feeds which |
 //! | [`clock`] | when epochs open and close, and which are hidden |
@@ -16,6 +17,7 @@ pub mod clock;
 mod cluster;
 mod control;
 mod dataflow;
+pub mod forecast;
 mod fusion;
 mod job;
 mod memory;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::{Hiding, unix_ms};
 use super::nodes::{self, ChangedNode};
+use super::stores::Seen;
 use crate::pipeline::compile::{Collection, DEAD_LETTERS, Plan};
 use crate::sink::{self, StoreState};
 use crate::source::Bookmark;
@@ -163,7 +164,7 @@ impl Opening<'_> {
     /// The entry that registers what this run has and earlier ones had not, and the start that follows from it.
     ///
     /// `stores` are those of the sinks, in the order of the plan; `above` is above every epoch that any of them holds.
-    pub fn register(&self, stores: &[Option<StoreState>], above: u64) -> Result<Registration, Refused> {
+    pub fn register(&self, stores: &[Seen], above: u64) -> Result<Registration, Refused> {
         let state = self.state;
         let mut entry = Entry::default();
         let sources = self.plan.sources.iter().map(|name| self.source(name, &mut entry)).collect::<Vec<_>>();
@@ -218,7 +219,7 @@ impl Opening<'_> {
     }
 
     /// Registers sinks; says whether one is to be filled at epoch `fill`.
-    fn sinks(&self, stores: &[Option<StoreState>], fill: u64, entry: &mut Entry) -> Result<bool, Refused> {
+    fn sinks(&self, stores: &[Seen], fill: u64, entry: &mut Entry) -> Result<bool, Refused> {
         let mut changed: Vec<usize> = Vec::new();
         for node in nodes::changed(&self.state.nodes, &self.nodes) {
             changed.extend(nodes::sinks_below(self.plan, &node.node));
@@ -229,17 +230,19 @@ impl Opening<'_> {
         let mut filled = false;
         for (at, sink) in self.plan.sinks.iter().enumerate() {
             let stream = self.is_stream(at);
-            let store = stores[at].as_ref();
+            let Seen { store, mark } = &stores[at];
+            let store = store.as_ref();
             let recorded = self.state.sinks.get(&sink.name).filter(|_| !changed.contains(&at) || stream);
             let to_fill = if self.catch_up { Standing::AwaitingReveal } else { Standing::Filling { at: fill } };
             let mut now = match recorded {
-                Some(recorded) => resumed(&sink.name, recorded, store, to_fill)?,
+                Some(recorded) => resumed(&sink.name, recorded, store, self.state.sealed, to_fill)?,
                 None => {
                     let standing = if stream { Standing::Upper(self.state.sealed + 1) } else { to_fill };
                     SinkState { standing, store: None, mark: None, stream: false }
                 }
             };
             now.store = store.map(|store| store.id.clone());
+            now.mark = mark.clone().or(now.mark);
             // Fuses put their refusals among the dead letters without a journal: hydration must not pass what is not written.
             now.stream = stream && (sink.from != Collection::DeadLetters || self.plan.fuses.is_empty());
             filled |= now.standing == Standing::Filling { at: fill };
@@ -265,6 +268,7 @@ fn resumed(
     name: &str,
     recorded: &SinkState,
     store: Option<&StoreState>,
+    sealed: u64,
     to_fill: Standing,
 ) -> Result<SinkState, Refused> {
     let refused = |reason: String| Refused::Store { sink: name.to_owned(), reason };
@@ -289,6 +293,12 @@ fn resumed(
         if store.upper < known {
             let found = store.upper;
             return Err(refused(format!("its store lost data: it holds the epochs below {found}, and held those below {known}")));
+        }
+        if store.upper > sealed + 1 {
+            // Nothing is shown before it is sealed: the state is an older copy, and what the store holds beyond it is not known.
+            tracing::warn!("sink {name:?} was written beyond what the state knows, which must be an older copy: it is filled again");
+            now.standing = to_fill;
+            return Ok(now);
         }
         // It was written, and the run ended before that was recorded.
         *upper = (*upper).max(store.upper);

@@ -177,8 +177,9 @@ impl Leader {
     fn changed_sinks(&self, uppers: &[Option<u64>]) -> BTreeMap<String, SinkState> {
         let sinks = self.names.iter().zip(uppers).zip(&self.progress).map(|((name, upper), progress)| {
             // Without a mark of its own a store is known by its upper: it must never have a lower one (law L13).
-            let written = progress.as_ref().map(|progress| progress.now()).filter(|now| now.upper > 0);
-            let marked = written.map(|now| (now.upper, now.mark.unwrap_or_else(|| now.upper.to_string())));
+            let written = progress.as_ref().map(|progress| progress.now()).unwrap_or_default();
+            let mark = written.mark.or_else(|| (written.upper > 0).then(|| written.upper.to_string()));
+            let marked = mark.map(|mark| (written.upper, mark));
             (name.as_str(), Acknowledged { upper: *upper, marked })
         });
         self.seals.changed_sinks(sinks)

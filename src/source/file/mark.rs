@@ -70,6 +70,10 @@ impl Mark {
 }
 
 impl Disk {
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
     pub(super) fn of(file: &mut File) -> io::Result<Self> {
         let size_bytes = file.metadata()?.len();
         let trace = Trace::of_file(file, size_bytes)?.unwrap_or_default();

@@ -34,6 +34,7 @@ use self::marks::{Marks, Over};
 use self::paths::Paths;
 use self::reader::Reader;
 use self::restore::{Found, Wanted};
+pub use self::standing::{Standing, standing};
 use super::{Bookmark, Known, PartitionReader, Source, SourceError};
 
 mod follow;
@@ -44,6 +45,7 @@ mod marks;
 mod paths;
 mod reader;
 mod restore;
+mod standing;
 #[cfg(test)]
 mod tests;
 

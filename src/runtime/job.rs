@@ -322,8 +322,13 @@ impl Job {
         if !start.hidden {
             self.control.set_filling(start.first_epoch - 1);
         }
+        let mut limits = memory.limits(catalogs.len() * self.workers);
+        if journal.is_none() {
+            // What was present at the start is one epoch, however much it is: nothing of it is sealed before its end.
+            limits.unsealed_bytes = u64::MAX;
+        }
         Setup {
-            limits: memory.limits(catalogs.len() * self.workers),
+            limits,
             progress: self.plan.sinks.iter().map(|_| Arc::default()).collect(),
             plan: self.plan.clone(),
             start,

@@ -13,7 +13,9 @@ pub enum JournalError {
         problem: String,
     },
     /// The directory is not the one that was opened: somebody has removed it, or put another one in its place.
-    #[error("the journal's directory {directory:?} was removed or replaced while this run used it; the next run goes on from what is there")]
+    #[error(
+        "the journal's directory {directory:?} was removed or replaced while this run used it; the next run goes on from what is there"
+    )]
     Gone {
         /// Where it was.
         directory: std::path::PathBuf,

@@ -68,7 +68,8 @@ pub(super) fn build(scope: Scope<'_, u64>, setup: &Setup, done: &ProbeHandle<u64
     let mut changes = Vec::new();
     let collections = collections(scope, setup, &sources, &mut changes);
 
-    let (loops, acks_back): (Vec<_>, Vec<_>) = setup.plan.sinks.iter().map(|_| scope.feedback(Default::default())).unzip();
+    let (loops, acks_back): (Vec<_>, Vec<_>) =
+        setup.plan.sinks.iter().map(|_| scope.feedback(Default::default())).unzip();
     let changes = scope.concatenate(changes);
     let committed = seal(setup, scope.index(), changes, &sources, acks_back);
     let sealed = committed.sealed.clone();

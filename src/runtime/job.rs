@@ -82,7 +82,9 @@ pub enum RunError {
     #[error(transparent)]
     Refused(#[from] Refused),
     /// The process takes more memory than it may. Nothing that is sealed is lost.
-    #[error("the process takes {used_bytes} bytes of memory, and `memory:` allows {limit_bytes}: {holders}; allow more, or run on more machines")]
+    #[error(
+        "the process takes {used_bytes} bytes of memory, and `memory:` allows {limit_bytes}: {holders}; allow more, or run on more machines"
+    )]
     Memory {
         /// What it takes.
         used_bytes: u64,
@@ -220,14 +222,21 @@ impl Job {
     }
 
     /// Starts the workers and waits for their end; says whether everything was written.
-    fn execute(self, config: timely::Config, journal: Option<Journal>, shared: Shared, workers: usize) -> Result<bool, RunError> {
+    fn execute(
+        self,
+        config: timely::Config,
+        journal: Option<Journal>,
+        shared: Shared,
+        workers: usize,
+    ) -> Result<bool, RunError> {
         let (drain, is_cluster) = (self.pipeline.drain.duration(), self.cluster.hosts.len() > 1);
         let (ended, ends) = std::sync::mpsc::channel();
         let ended = Mutex::new(ended);
         let job = Arc::new((self, journal, shared));
         let guards = timely::execute(config, move |worker| {
             let (job, journal, shared) = &*job;
-            let start = shared.opened.lock().expect("a panic would have ended the process").as_ref().map(|o| o.start.clone());
+            let start =
+                shared.opened.lock().expect("a panic would have ended the process").as_ref().map(|o| o.start.clone());
             let start = agree(worker, start.filter(|_| worker.index() == 0), &job.control);
             let setup = start.map(|start| shared.setup(job, journal.as_ref(), start));
             let complete = match setup {

@@ -90,7 +90,8 @@ fn describe(changed: &[ChangedNode]) -> String {
 }
 
 fn choices(changed: &[ChangedNode]) -> String {
-    let tables: Vec<_> = changed.iter().filter_map(ChangedNode::table).map(|name| format!("--rebuild {name}")).collect();
+    let tables: Vec<_> =
+        changed.iter().filter_map(ChangedNode::table).map(|name| format!("--rebuild {name}")).collect();
     let mut choices = Vec::new();
     if !tables.is_empty() {
         let flags = tables.join(" ");
@@ -140,7 +141,8 @@ impl Opening<'_> {
         let found = self.state.sources.iter().find(|s| s.name == source);
         let partitions = found.into_iter().flat_map(|s| &s.partitions);
         let known = partitions.map(|p| {
-            let bookmark = if rewound { Bookmark::default() } else { Bookmark { offset: p.upper, mark: p.mark.clone() } };
+            let bookmark =
+                if rewound { Bookmark::default() } else { Bookmark { offset: p.upper, mark: p.mark.clone() } };
             (p.name.clone(), bookmark)
         });
         known.collect()
@@ -292,11 +294,15 @@ fn resumed(
         let known = recorded.mark.as_deref().and_then(|mark| mark.parse().ok()).unwrap_or(0);
         if store.upper < known {
             let found = store.upper;
-            return Err(refused(format!("its store lost data: it holds the epochs below {found}, and held those below {known}")));
+            return Err(refused(format!(
+                "its store lost data: it holds the epochs below {found}, and held those below {known}"
+            )));
         }
         if store.upper > sealed + 1 {
             // Nothing is shown before it is sealed: the state is an older copy, and what the store holds beyond it is not known.
-            tracing::warn!("sink {name:?} was written beyond what the state knows, which must be an older copy: it is filled again");
+            tracing::warn!(
+                "sink {name:?} was written beyond what the state knows, which must be an older copy: it is filled again"
+            );
             now.standing = to_fill;
             return Ok(now);
         }

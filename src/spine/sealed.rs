@@ -275,4 +275,3 @@ impl Reading {
         Ok(())
     }
 }
-

@@ -63,8 +63,13 @@ fn through_a_shell(place: &Place, failpoints: &str) -> (Option<i32>, String) {
 fn a_panic_ends_the_process_at_once_with_134_and_the_next_run_is_right() {
     let mut all = lines(0, 120);
     // Large enough for a part of its own.
-    all.splice(30..30, (0..400).map(|n| annotation(&format!("l{n}"), "a4", "SCENE_SEARCH", n * SECOND, (n + 2) * SECOND)));
-    for failpoint in ["part-before", "part-torn", "part-after", "commit-before", "commit-after", "sink-before", "sink-before-commit"] {
+    all.splice(
+        30..30,
+        (0..400).map(|n| annotation(&format!("l{n}"), "a4", "SCENE_SEARCH", n * SECOND, (n + 2) * SECOND)),
+    );
+    for failpoint in
+        ["part-before", "part-torn", "part-after", "commit-before", "commit-after", "sink-before", "sink-before-commit"]
+    {
         let place = Place::with(&bounded());
         place.write("in/a.ndjson", text(&all[..500]));
         let (code, said) = through_a_shell(&place, &format!("{failpoint}=panic"));

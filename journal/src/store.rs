@@ -223,7 +223,7 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    /// Adds a piece; all but the last should be of one size, and at least 5 MiB.
+    /// Adds a piece; all but the last must have at least 5 MiB, which is what S3 wants.
     pub(crate) fn write(&mut self, bytes: Bytes) -> Result<(), JournalError> {
         let inner = self.inner.as_mut().expect("present until the upload is finished");
         let piece = inner.put_part(PutPayload::from_bytes(bytes));
@@ -247,5 +247,61 @@ impl Drop for Upload {
             // What cannot be aborted is left to the store's own rules for unfinished uploads.
             let _ = self.store.wait(inner.abort());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn under_a_prefix(driver: Driver) {
+        let objects: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
+        let store = Store::new(Arc::clone(&objects), Path::from("team/state"), driver.clone());
+        let other = Store::new(objects, Path::from("team/state2"), driver);
+        let bytes = Bytes::from_static(b"0123456789");
+        assert!(matches!(store.create("parts/a", bytes.clone()), Ok(Created::Yes)));
+        assert!(matches!(store.create("parts/a", bytes.clone()), Ok(Created::Exists)));
+        assert!(matches!(other.create("parts/a", bytes.clone()), Ok(Created::Yes)));
+        assert_eq!(store.get("parts/a").unwrap(), bytes);
+        assert_eq!(store.get_range("parts/a", 3, 4).unwrap(), (Bytes::from_static(b"3456"), 10));
+        assert_eq!(store.list("parts").unwrap(), [("parts/a".to_owned(), 10)]);
+        assert_eq!(store.list("manifest").unwrap(), []);
+        assert!(matches!(store.get_all(&["parts/b".into()]), Err(JournalError::Missing { .. })));
+        let mut upload = store.upload("parts/large").unwrap();
+        upload.write(bytes.clone()).unwrap();
+        upload.write(bytes).unwrap();
+        assert!(matches!(store.get("parts/large"), Err(JournalError::Missing { .. })));
+        upload.finish().unwrap();
+        assert_eq!(store.get("parts/large").unwrap().len(), 20);
+        store.remove(&["parts/large".into(), "parts/a".into(), "parts/never".into()]).unwrap();
+        assert_eq!(store.list("parts").unwrap(), []);
+        assert_eq!(other.list("parts").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn objects_live_under_a_prefix() {
+        under_a_prefix(Driver::Caller);
+        #[cfg(feature = "s3")]
+        under_a_prefix(Driver::runtime().unwrap());
+    }
+
+    /// A large merge is written in pieces, and leaves nothing if it is given up.
+    #[test]
+    fn an_upload_that_is_dropped_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = crate::Journal::open(dir.path().to_str().unwrap()).unwrap();
+        let mut upload = journal.store().upload("parts/large").unwrap();
+        upload.write(Bytes::from_static(b"piece")).unwrap();
+        drop(upload);
+        assert_eq!(std::fs::read_dir(dir.path().join("parts")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_journal_is_shared_and_a_keeper_is_sent() {
+        fn shared<T: Send + Sync + Clone>() {}
+        fn sent<T: Send>() {}
+        shared::<crate::Journal>();
+        sent::<crate::Keeper>();
+        sent::<crate::PartReader>();
     }
 }

@@ -43,6 +43,7 @@ pub fn main(args: &Args, json: bool) -> Result<(), Failure> {
         let now = state.sinks.get(name).map_or_else(|| "unknown to the state".to_owned(), |s| standing(&s.standing));
         table.add_row([name.clone(), now, what(next)]);
     }
+    output::set_texts(&mut table, &[1, 2]);
     let catching_up = state.catching_up.map_or_else(String::new, |first| format!(", hidden since epoch {first}"));
     let sealed = state::epoch(state.sealed);
     output::print(&format!("sealed through epoch {sealed}{catching_up}\n{table}\n{}", restart.text()))

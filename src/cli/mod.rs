@@ -57,7 +57,7 @@ enum Command {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    success; also an ordinary stop by SIGINT or SIGTERM
-  1    the run failed: standard error says what, who must act, and whether a retry helps
+  1    the command failed: standard error says what, who must act, and whether a retry helps
   2    wrong usage, or an invalid pipeline file
   130  stopped at once by a second SIGINT or SIGTERM
   134  a bug: the process aborted";

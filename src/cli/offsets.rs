@@ -40,9 +40,7 @@ pub fn main(args: &Args, json: bool) -> Result<(), Failure> {
     for line in &lines {
         table.add_row(line.cells());
     }
-    if let Some(names) = table.column_mut(1) {
-        names.set_cell_alignment(comfy_table::CellAlignment::Left);
-    }
+    output::set_texts(&mut table, &[1, 4]);
     output::print(&format!("{table}\nas of epoch {}\n", state::epoch(state.sealed)))
 }
 

@@ -34,3 +34,12 @@ pub fn table(header: &[&str]) -> Table {
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     table
 }
+
+/// Makes further columns texts.
+pub fn set_texts(table: &mut Table, columns: &[usize]) {
+    for column in columns {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Left);
+        }
+    }
+}

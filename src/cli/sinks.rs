@@ -56,6 +56,7 @@ fn ls(site: &Site, json: bool) -> Result<(), Failure> {
     for line in &sinks {
         table.add_row(line.cells());
     }
+    output::set_texts(&mut table, &[1, 4]);
     output::print(&format!("{table}\nsealed through epoch {}\n", state::epoch(state.sealed)))
 }
 

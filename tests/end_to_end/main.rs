@@ -9,6 +9,7 @@
 //! | `following` | `run`: input that grows, stops, sinks that wait for each other |
 //! | `bad_lines` | what can not be processed is a dead letter, and everything is counted |
 //! | `failures` | stores, files and directories that can not be used |
+//! | `state` | the commands that look at the state; sinks that are reset |
 //! | `command_line` | exit codes, and what goes to which stream |
 
 #![cfg(all(unix, feature = "sqlite", feature = "tantivy"))]
@@ -24,5 +25,6 @@ mod failures;
 mod following;
 mod oracle;
 mod reruns;
+mod state;
 mod support;
 mod tables;

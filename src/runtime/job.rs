@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use flowstone_journal::{Journal, JournalError};
 use timely::dataflow::ProbeHandle;
 use timely::worker::Worker;
 
-use super::cluster::{Cluster, PARK, agree};
+use super::cluster::{Cluster, PARK, agree, expect_peers};
 use super::control::{Control, Phase};
 use super::dataflow;
 use super::memory::Memory;
@@ -233,7 +234,9 @@ impl Job {
         let (ended, ends) = std::sync::mpsc::channel();
         let ended = Mutex::new(ended);
         let job = Arc::new((self, journal, shared));
+        let met = expect_peers(&job.0.cluster);
         let guards = timely::execute(config, move |worker| {
+            met.store(true, SeqCst);
             let (job, journal, shared) = &*job;
             let start =
                 shared.opened.lock().expect("a panic would have ended the process").as_ref().map(|o| o.start.clone());

@@ -10,11 +10,15 @@ use std::time::{Duration, Instant};
 /// A run that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Processes of a cluster have met when they have run for so long.
+const MEETING: Duration = Duration::from_secs(4);
+
 /// The processes of a run; killed when dropped.
 pub struct Group {
     children: Vec<Child>,
     errors: Vec<PathBuf>,
     line: String,
+    started: Instant,
 }
 
 /// How a process of a run ended.
@@ -75,7 +79,8 @@ impl Start<'_> {
 impl Group {
     /// Starts all; what they say on standard error goes to files in the directory.
     pub fn start(dir: &Path, commands: Vec<Command>) -> Self {
-        let mut group = Group { children: Vec::new(), errors: Vec::new(), line: format!("{commands:?}") };
+        let mut group =
+            Group { children: Vec::new(), errors: Vec::new(), line: format!("{commands:?}"), started: Instant::now() };
         for (process, mut command) in commands.into_iter().enumerate() {
             let errors = dir.join(format!("stderr-{process}"));
             command.stderr(File::create(&errors).expect("a file"));
@@ -99,6 +104,16 @@ impl Group {
             std::thread::sleep(Duration::from_millis(2));
         }
         true
+    }
+
+    /// Whoever waits for a peer that has crashed before they met waits for long: that is not the hang that is looked for.
+    /// Kills what is left of such a run.
+    pub fn end_those_without_peers(&mut self) {
+        let has_crashed =
+            |child: &mut Child| child.try_wait().expect("a child").is_some_and(|status| !status.success());
+        if self.children.iter_mut().any(has_crashed) && self.started.elapsed() < MEETING && !self.wait_for(MEETING) {
+            (0..self.children.len()).for_each(|process| self.kill(process));
+        }
     }
 
     /// `kill -9` of one process.

@@ -69,7 +69,7 @@ impl Step {
     pub fn new(rng: &mut ChaCha8Rng, case: &Case, number: usize, failpoints: &[String]) -> Self {
         let backfill = rng.random_bool(0.4);
         let following = case.follow && !backfill;
-        let processes = if rng.random_bool(0.2) { 2 } else { 1 };
+        let processes = if rng.random_bool(0.15) { 2 } else { 1 };
         let end = match rng.random_range(0..10) {
             0 if !following => End::Complete,
             0..2 => End::Stop,
@@ -83,6 +83,8 @@ impl Step {
                 End::Failpoint { name, count: if is_rare { count.min(1) } else { count } }
             }
         };
+        // Processes look for each other once a second.
+        let meeting_ms = if processes > 1 { rng.random_range(0..2500) } else { 0 };
         let share = case.input.lines.len() / case.steps;
         let after_ms = match end {
             // A run that is stopped before it has begun is as good as any other, but seldom.
@@ -101,7 +103,7 @@ impl Step {
             processes,
             workers: if processes == 1 { rng.random_range(1..=3) } else { 1 },
             end,
-            after: Duration::from_millis(after_ms),
+            after: Duration::from_millis(after_ms + meeting_ms),
             victim: rng.random_range(0..processes),
             lines,
         }
@@ -158,12 +160,16 @@ impl Step {
             std::thread::sleep(Duration::from_millis(rng.random_range(1..12)));
         }
         match &self.end {
-            End::Kill => group.kill(self.victim),
+            End::Kill => {
+                group.kill(self.victim);
+                group.wait_for(Duration::from_millis(20));
+            }
             End::Stop => group.stop(),
             // What it waits for may come late, and a source that follows never ends.
             End::Failpoint { .. } if self.following => group.stop(),
             End::Complete | End::Failpoint { .. } => (),
         }
+        group.end_those_without_peers();
     }
 
     /// Panics if a process ended in another way than it may.
@@ -189,7 +195,9 @@ impl Step {
             let expected = match process == self.victim {
                 true => crashed || ended.status.code() == Some(0),
                 // Its peer is gone.
-                false => ended.status.code() == Some(0) || crashed && ended.status.code() == Some(1),
+                false => {
+                    ended.status.code() == Some(0) || crashed && (ended.status.code() == Some(1) || ended.killed())
+                }
             };
             let mut what = String::new();
             let _ = write!(what, "step {}, process {process}: {:?}, {}", self.number, ended.status, ended.stderr);

@@ -41,7 +41,8 @@ fn an_idle_run_writes_nothing_and_takes_next_to_no_time() {
     std::thread::sleep(Duration::from_secs(seconds));
     assert_eq!(written(&place), before);
     let share = (cpu_ns(run.id()) - used) as f64 / (seconds as f64 * 1e9);
-    // The program is not optimized here, and the machine may be busy: 1 % is what it takes at most otherwise.
-    assert!(share < 0.03, "it takes {:.1} % of a core", share * 100.0);
+    // What is not optimized takes several times as long.
+    let most = if cfg!(debug_assertions) { 0.1 } else { 0.01 };
+    assert!(share < most, "it takes {:.1} % of a core", share * 100.0);
     stop(run);
 }

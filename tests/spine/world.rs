@@ -70,9 +70,13 @@ pub fn assert_sinks(place: &Place, expected: &Documents) {
     assert!(sinks > 0, "a pipeline has sinks");
 }
 
-/// A run that follows its files, of which the store holds these documents already.
+/// A run that has begun, and has brought the store to these documents.
 pub fn follow(place: &Place, workers: &str, expected: &Documents) -> Running {
+    let entries = || files(&place.path("state/journal/manifest")).len();
+    let before = entries();
     let run = place.start(&["run", "pipeline.yaml", "--json", "--workers", workers]);
+    // One that says that it is there, one that says how it goes on.
+    eventually("the run has begun", || entries() > before + 1);
     eventually("the store is up to date", || place.rows() == *expected);
     run
 }

@@ -12,6 +12,14 @@ pub enum JournalError {
         /// What is wrong, and what would be right.
         problem: String,
     },
+    /// The directory is not the one that was opened: somebody has removed it, or put another one in its place.
+    #[error(
+        "the journal's directory {directory:?} was removed or replaced while this run used it; the next run goes on from what is there"
+    )]
+    Gone {
+        /// Where it was.
+        directory: std::path::PathBuf,
+    },
     /// The store failed; what was attempted did not happen, or its outcome is settled by reading the journal again.
     #[error("could not {action} journal object \"{object}\"")]
     Store {

@@ -23,7 +23,25 @@ pub(crate) struct Store {
     prefix: Path,
     driver: Driver,
     /// If it is a local one.
-    directory: Option<PathBuf>,
+    directory: Option<Directory>,
+}
+
+/// A directory, and what tells it from another one that may take its place.
+#[derive(Clone)]
+struct Directory {
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
+
+/// Device and inode; `None` if there is nothing at the path, or on systems without.
+fn identity(path: &FilePath) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    return std::fs::metadata(path).ok().map(|metadata| {
+        use std::os::unix::fs::MetadataExt;
+        (metadata.dev(), metadata.ino())
+    });
+    #[cfg(not(unix))]
+    return None;
 }
 
 /// Who polls the futures of an object store.
@@ -64,7 +82,18 @@ impl Store {
     }
 
     pub(crate) fn in_directory(self, dir: &FilePath) -> Self {
-        Store { directory: Some(dir.to_owned()), ..self }
+        Store { directory: Some(Directory { path: dir.to_owned(), identity: identity(dir) }), ..self }
+    }
+
+    /// Writing makes directories that are missing. A journal that begins in the middle must not come of that, and least of
+    /// all in the journal that another run has begun meanwhile.
+    fn is_still_there(&self) -> Result<(), JournalError> {
+        match &self.directory {
+            Some(Directory { path, identity: opened }) if identity(path) != *opened => {
+                Err(JournalError::Gone { directory: path.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn wait<F: Future>(&self, future: F) -> F::Output {
@@ -81,6 +110,7 @@ impl Store {
 
     /// Creates an object that must not exist; durable when it returns [`Created::Yes`].
     pub(crate) fn create(&self, object: &str, bytes: Bytes) -> Result<Created, JournalError> {
+        self.is_still_there()?;
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         match self.wait(self.objects.put_opts(&self.path(object), PutPayload::from_bytes(bytes), options)) {
             Ok(_) => Ok(Created::Yes),
@@ -99,6 +129,7 @@ impl Store {
 
     /// Begins an object that is written in pieces, and exists once [`Upload::finish`] returned.
     pub(crate) fn upload(&self, object: &str) -> Result<Upload, JournalError> {
+        self.is_still_there()?;
         let inner = self
             .wait(self.objects.put_multipart(&self.path(object)))
             .map_err(|source| JournalError::Store { action: "write", object: object.to_owned(), source })?;
@@ -165,7 +196,7 @@ impl Store {
     /// Removes files of `folder` that a killed run had not yet given a name: `object_store` calls them `name#1` in a local
     /// directory, and never lists them. One that a zombie is still writing may go too: its write fails, as it should.
     pub(crate) fn remove_staged(&self, folder: &str) {
-        let Some(dir) = &self.directory else { return };
+        let Some(Directory { path: dir, .. }) = &self.directory else { return };
         for file in std::fs::read_dir(dir.join(folder)).into_iter().flatten().flatten() {
             let name = file.file_name().to_string_lossy().into_owned();
             let staged =
@@ -192,7 +223,7 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    /// Adds a piece; all but the last should be of one size, and at least 5 MiB.
+    /// Adds a piece; all but the last must have at least 5 MiB, which is what S3 wants.
     pub(crate) fn write(&mut self, bytes: Bytes) -> Result<(), JournalError> {
         let inner = self.inner.as_mut().expect("present until the upload is finished");
         let piece = inner.put_part(PutPayload::from_bytes(bytes));
@@ -216,5 +247,61 @@ impl Drop for Upload {
             // What cannot be aborted is left to the store's own rules for unfinished uploads.
             let _ = self.store.wait(inner.abort());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn under_a_prefix(driver: Driver) {
+        let objects: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
+        let store = Store::new(Arc::clone(&objects), Path::from("team/state"), driver.clone());
+        let other = Store::new(objects, Path::from("team/state2"), driver);
+        let bytes = Bytes::from_static(b"0123456789");
+        assert!(matches!(store.create("parts/a", bytes.clone()), Ok(Created::Yes)));
+        assert!(matches!(store.create("parts/a", bytes.clone()), Ok(Created::Exists)));
+        assert!(matches!(other.create("parts/a", bytes.clone()), Ok(Created::Yes)));
+        assert_eq!(store.get("parts/a").unwrap(), bytes);
+        assert_eq!(store.get_range("parts/a", 3, 4).unwrap(), (Bytes::from_static(b"3456"), 10));
+        assert_eq!(store.list("parts").unwrap(), [("parts/a".to_owned(), 10)]);
+        assert_eq!(store.list("manifest").unwrap(), []);
+        assert!(matches!(store.get_all(&["parts/b".into()]), Err(JournalError::Missing { .. })));
+        let mut upload = store.upload("parts/large").unwrap();
+        upload.write(bytes.clone()).unwrap();
+        upload.write(bytes).unwrap();
+        assert!(matches!(store.get("parts/large"), Err(JournalError::Missing { .. })));
+        upload.finish().unwrap();
+        assert_eq!(store.get("parts/large").unwrap().len(), 20);
+        store.remove(&["parts/large".into(), "parts/a".into(), "parts/never".into()]).unwrap();
+        assert_eq!(store.list("parts").unwrap(), []);
+        assert_eq!(other.list("parts").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn objects_live_under_a_prefix() {
+        under_a_prefix(Driver::Caller);
+        #[cfg(feature = "s3")]
+        under_a_prefix(Driver::runtime().unwrap());
+    }
+
+    /// A large merge is written in pieces, and leaves nothing if it is given up.
+    #[test]
+    fn an_upload_that_is_dropped_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = crate::Journal::open(dir.path().to_str().unwrap()).unwrap();
+        let mut upload = journal.store().upload("parts/large").unwrap();
+        upload.write(Bytes::from_static(b"piece")).unwrap();
+        drop(upload);
+        assert_eq!(std::fs::read_dir(dir.path().join("parts")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_journal_is_shared_and_a_keeper_is_sent() {
+        fn shared<T: Send + Sync + Clone>() {}
+        fn sent<T: Send>() {}
+        shared::<crate::Journal>();
+        sent::<crate::Keeper>();
+        sent::<crate::PartReader>();
     }
 }

@@ -7,6 +7,9 @@ use crate::journal::{Journal, fold};
 use crate::manifest::{PartRef, SNAPSHOT_EVERY, State, decode, entry_number, entry_object};
 use crate::part::KEY_GROUPS;
 
+/// How often everything is read while something is missing.
+const ATTEMPTS: usize = 4;
+
 /// What [`verify`] found.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -40,7 +43,7 @@ impl Report {
 }
 
 /// Reads every entry and every part, and checks all their bytes. Writes nothing. On the journal of a run that goes on
-/// meanwhile, objects may be removed under its hands: what is missing is looked for a second time before it is reported.
+/// meanwhile, objects may be removed under its hands: if something is missing, all is read again before it is reported.
 ///
 /// # Errors
 /// If the store cannot list its objects. What is wrong with an object is in the report.
@@ -53,9 +56,14 @@ pub fn verify(journal: &Journal) -> Result<Report, JournalError> {
 /// # Errors
 /// As for [`verify`].
 pub fn verify_with(journal: &Journal, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, JournalError> {
-    let report = verify_once(journal, progress)?;
     let missing = |problem: &Problem| matches!(problem.error, JournalError::Missing { .. });
-    if report.problems.iter().any(missing) { verify_once(journal, progress) } else { Ok(report) }
+    for _ in 1..ATTEMPTS {
+        let report = verify_once(journal, progress)?;
+        if !report.problems.iter().any(missing) {
+            return Ok(report);
+        }
+    }
+    verify_once(journal, progress)
 }
 
 fn verify_once(journal: &Journal, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, JournalError> {

@@ -151,7 +151,7 @@ fn of_two_runs_with_lost_answers_only_one_owns_the_number() {
     let (journal, faults) = faulty();
     let mut first = Keeper::open(journal.clone()).unwrap();
     faults.after.store(1, Ordering::SeqCst);
-    let mut second = Keeper::open(journal.clone()).unwrap();
+    let mut second = Keeper::open(journal).unwrap();
     faults.after.store(1, Ordering::SeqCst);
     assert!(matches!(first.append(seal(1)), Err(JournalError::Fenced { entry: 1 })));
     faults.after.store(0, Ordering::SeqCst);

@@ -133,32 +133,6 @@ fn a_zombie_is_fenced_after_snapshots_have_removed_old_entries() {
 }
 
 #[test]
-fn many_short_epochs_leave_few_objects() {
-    let journal = Journal::in_memory();
-    let mut keeper = Keeper::open(journal.clone()).unwrap();
-    keeper.hydrated();
-    let epochs = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
-    for epoch in 1..=epochs {
-        let key = vec![(epoch % 50) as u8];
-        let mut entry = epoch_entry(&keeper, epoch, &[(0, key, Some(epoch.to_le_bytes().to_vec()))], true);
-        entry.sinks.insert("store".into(), sink(Standing::Upper(epoch)));
-        keeper.append(entry).unwrap();
-        assert!(keeper.state().parts.len() < 200, "{} parts", keeper.state().parts.len());
-    }
-    settle(&mut keeper);
-    let state = journal.read().unwrap().unwrap();
-    let report = verify(&journal).unwrap();
-    assert!(report.problems.is_empty(), "{:?}", report.problems);
-    assert!(report.unnamed.is_empty(), "{:?}", report.unnamed);
-    assert!(report.entries <= 66, "{} entries", report.entries);
-    assert!(report.parts <= 64 + 16, "{} parts", report.parts);
-    assert!(report.bytes < 1 << 20, "{} bytes", report.bytes);
-    let rows = rows_at(&read_all(&journal, &state), epochs);
-    let expected = (epochs - 49..=epochs).map(|e| ((0, vec![(e % 50) as u8]), e.to_le_bytes().to_vec()));
-    assert_eq!(rows, expected.collect());
-}
-
-#[test]
 fn what_a_crash_left_is_removed_by_the_next_run() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::open(dir.path().to_str().unwrap()).unwrap();
@@ -228,4 +202,31 @@ fn a_part_named_for_fewer_epochs_is_read_as_such() {
     assert_eq!(keys(keeper.state()), [1, 2, 3, 4]);
     keeper.append(named(part.stored("0-0-0"), 9, 5)).unwrap();
     assert_eq!(keys(keeper.state()), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+/// Entries and parts vanish behind snapshots and merges while somebody reads.
+#[test]
+fn a_reader_beside_a_run_sees_a_whole_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let location = dir.path().to_str().unwrap().to_owned();
+    let mut keeper = Keeper::open(Journal::open(&location).unwrap()).unwrap();
+    keeper.hydrated();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let journal = Journal::open_to_read(&location).unwrap();
+            let (mut sealed, mut reads) = (0, 0);
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let state = journal.read().unwrap().unwrap();
+                assert!(state.sealed >= sealed);
+                (sealed, reads) = (state.sealed, reads + 1);
+            }
+            reads
+        });
+        for epoch in 1..=600 {
+            keeper.append(epoch_entry(&keeper, epoch, &[(0, vec![1], Some(vec![1]))], epoch % 5 != 0)).unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(reader.join().unwrap() > 3);
+    });
 }

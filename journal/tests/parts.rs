@@ -113,6 +113,18 @@ proptest! {
     }
 }
 
+/// Such changes take no bytes of their own, by which they could be told apart.
+#[test]
+fn the_last_change_counts_also_of_an_empty_key_and_value() {
+    let (gone, empty) = ((0, 0, 1, vec![], None), (0, 0, 1, vec![], Some(vec![])));
+    for rows in [[gone.clone(), empty.clone()], [empty, gone]] {
+        // More rows than a sort takes one by one.
+        let rows: Vec<_> = rows.iter().cloned().cycle().take(100).collect();
+        let part = build(&rows);
+        assert_eq!(read(&stored(&part), &part_ref(&part, 0, 9), 0..KEY_GROUPS).unwrap(), rows[99..]);
+    }
+}
+
 #[test]
 fn key_groups_of_a_large_part_are_read_apart() {
     let rows = large();

@@ -18,6 +18,28 @@ where
     O: ExchangeData + Clone + Ord,
     F: for<'scope> Fn(StreamVec<'scope, u64, I>) -> StreamVec<'scope, u64, O> + Send + Sync + 'static,
 {
+    feed(workers, epochs, true, operator)
+}
+
+/// The same for operators that hold epochs back: none is waited for before the end.
+///
+/// # Panics
+/// If a worker does.
+pub fn run_held<I, O, F>(workers: usize, epochs: Vec<Vec<I>>, operator: F) -> BTreeMap<u64, Vec<O>>
+where
+    I: ExchangeData + Clone + Sync,
+    O: ExchangeData + Clone + Ord,
+    F: for<'scope> Fn(StreamVec<'scope, u64, I>) -> StreamVec<'scope, u64, O> + Send + Sync + 'static,
+{
+    feed(workers, epochs, false, operator)
+}
+
+fn feed<I, O, F>(workers: usize, epochs: Vec<Vec<I>>, wait: bool, operator: F) -> BTreeMap<u64, Vec<O>>
+where
+    I: ExchangeData + Clone + Sync,
+    O: ExchangeData + Clone + Ord,
+    F: for<'scope> Fn(StreamVec<'scope, u64, I>) -> StreamVec<'scope, u64, O> + Send + Sync + 'static,
+{
     let (tx, rx) = mpsc::channel();
     let (tx, epochs) = (Mutex::new(tx), Arc::new(epochs));
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
@@ -32,7 +54,11 @@ where
         for (time, items) in (0..).zip(epochs.iter()) {
             items.iter().skip(index).step_by(peers).for_each(|item| input.send(item.clone()));
             input.advance_to(time + 1);
-            worker.step_while(|| probe.less_than(input.time()));
+            if wait {
+                worker.step_while(|| probe.less_than(input.time()));
+            } else {
+                worker.step();
+            }
         }
         input.close();
         worker.step_while(|| !probe.done());

@@ -44,7 +44,9 @@ impl JobArgs {
         let process = self.process.unwrap_or(0);
         if process > 0 && process >= self.hosts.len() {
             let last = self.hosts.len() - 1;
-            return Err(Failure::Usage(format!("error: --process {process} is none of the hosts, which are 0 to {last}")));
+            return Err(Failure::Usage(format!(
+                "error: --process {process} is none of the hosts, which are 0 to {last}"
+            )));
         }
         Ok(Cluster { hosts: self.hosts.clone(), process })
     }

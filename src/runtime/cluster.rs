@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use timely::dataflow::ProbeHandle;
@@ -43,6 +45,30 @@ impl Cluster {
         };
         timely::Config { communication, worker: timely::WorkerConfig::default() }
     }
+}
+
+/// How long a process waits for the others to start.
+const PEERS_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Ends the process if the others of its cluster do not start: the library waits for them for ever. The result is to be set
+/// once they have.
+pub(super) fn expect_peers(cluster: &Cluster) -> Arc<AtomicBool> {
+    let met = Arc::new(AtomicBool::new(cluster.hosts.len() < 2));
+    if !met.load(SeqCst) {
+        let (seen, hosts) = (met.clone(), cluster.hosts.join(", "));
+        let watch = move || {
+            std::thread::sleep(PEERS_PATIENCE);
+            if !seen.load(SeqCst) {
+                let seconds = PEERS_PATIENCE.as_secs();
+                eprintln!(
+                    "error: not all processes of the run were there after {seconds} s; start one for each of {hosts}, with the same list, and see what those that have ended said"
+                );
+                std::process::exit(1);
+            }
+        };
+        std::thread::Builder::new().name("peers".to_owned()).spawn(watch).expect("the system can start a thread");
+    }
+    met
 }
 
 /// Worker 0 tells all others, in this process and in others, how the run starts. They must not look for themselves: opening

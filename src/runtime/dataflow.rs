@@ -36,7 +36,7 @@ use crate::sink::{Never, Reveal};
 use crate::source::decode::decode;
 use crate::source::feeder::{Batch, Share};
 use crate::source::operator::{Binding, Lag, source};
-use crate::spine::committer::{Committed, committer};
+use crate::spine::committer::{Committed, Committing, committer};
 use crate::spine::part_writer::{PartWriter, part_writer};
 use crate::spine::row::{self, Change, TableId};
 use crate::spine::sealed::{SealedStreams, sealed_changes};
@@ -51,6 +51,8 @@ struct Collections<'scope> {
     moments: Vec<Rows<'scope>>,
     rejected: Vec<Rows<'scope>>,
     dead_letters: Rows<'scope>,
+    /// Ends when the sealed changes of earlier runs are read.
+    hydrated: Nothing<'scope>,
 }
 
 /// What sources put into the dataflow.
@@ -68,9 +70,10 @@ pub(super) fn build(scope: Scope<'_, u64>, setup: &Setup, done: &ProbeHandle<u64
     let mut changes = Vec::new();
     let collections = collections(scope, setup, &sources, &mut changes);
 
-    let (loops, acks_back): (Vec<_>, Vec<_>) = setup.plan.sinks.iter().map(|_| scope.feedback(Default::default())).unzip();
+    let (loops, acks_back): (Vec<_>, Vec<_>) =
+        setup.plan.sinks.iter().map(|_| scope.feedback(Default::default())).unzip();
     let changes = scope.concatenate(changes);
-    let committed = seal(setup, scope.index(), changes, &sources, acks_back);
+    let committed = seal(setup, scope.index(), changes, &sources, collections.hydrated.clone(), acks_back);
     let sealed = committed.sealed.clone();
     sealed.clone().connect_loop(sealed_loop);
 
@@ -142,7 +145,7 @@ fn collections<'scope>(
     let journalled = setup.journal.is_some();
     let readers = setup.readers();
     let on_error = setup.on_journal_error();
-    let SealedStreams { records: mut sealed, dead_letters: sealed_letters } =
+    let SealedStreams { records: mut sealed, dead_letters: sealed_letters, hydrated } =
         sealed_changes(scope, setup.journal.clone(), &start.sealed, &readers, on_error);
     let (mut tables, mut rows, mut letters) = (Vec::new(), Vec::new(), Vec::new());
     for (number, plan) in setup.plan.tables.iter().enumerate() {
@@ -187,7 +190,7 @@ fn collections<'scope>(
         moments.push(documents);
         rejected.push(refused);
     }
-    Collections { tables: rows, moments, rejected, dead_letters: scope.concatenate(dead_letters) }
+    Collections { tables: rows, moments, rejected, dead_letters: scope.concatenate(dead_letters), hydrated }
 }
 
 /// Makes epochs durable. Without a journal an epoch counts as sealed when all input of it is complete.
@@ -196,6 +199,7 @@ fn seal<'scope>(
     index: usize,
     changes: StreamVec<'scope, u64, Change>,
     sources: &Sources<'scope>,
+    hydrated: Nothing<'scope>,
     acks: Vec<Nothing<'scope>>,
 ) -> Committed<'scope> {
     let Some(journal) = &setup.journal else {
@@ -209,7 +213,9 @@ fn seal<'scope>(
     let writer = PartWriter { journal: journal.clone(), run: setup.start.run, facets, on_error };
     let shares = part_writer(changes, sources.bindings.clone(), writer);
     let names = setup.plan.sinks.iter().map(|sink| sink.name.clone());
-    committer(shares, sources.reveals.clone(), names.zip(acks).collect(), setup.commit(index))
+    let acks = names.zip(acks).collect();
+    let input = Committing { shares, reveals: sources.reveals.clone(), hydrated, acks };
+    committer(input, setup.commit(index))
 }
 
 /// Writes the collection that the sink reads; its acknowledgements.

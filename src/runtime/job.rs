@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use flowstone_journal::{Journal, JournalError};
 use timely::dataflow::ProbeHandle;
 use timely::worker::Worker;
 
-use super::cluster::{Cluster, PARK, agree};
+use super::cluster::{Cluster, PARK, agree, expect_peers};
 use super::control::{Control, Phase};
 use super::dataflow;
 use super::memory::Memory;
@@ -82,7 +83,9 @@ pub enum RunError {
     #[error(transparent)]
     Refused(#[from] Refused),
     /// The process takes more memory than it may. Nothing that is sealed is lost.
-    #[error("the process takes {used_bytes} bytes of memory, and `memory:` allows {limit_bytes}: {holders}; allow more, or run on more machines")]
+    #[error(
+        "the process takes {used_bytes} bytes of memory, and `memory:` allows {limit_bytes}: {holders}; allow more, or run on more machines"
+    )]
     Memory {
         /// What it takes.
         used_bytes: u64,
@@ -220,14 +223,23 @@ impl Job {
     }
 
     /// Starts the workers and waits for their end; says whether everything was written.
-    fn execute(self, config: timely::Config, journal: Option<Journal>, shared: Shared, workers: usize) -> Result<bool, RunError> {
-        let drain = self.pipeline.drain.duration();
+    fn execute(
+        self,
+        config: timely::Config,
+        journal: Option<Journal>,
+        shared: Shared,
+        workers: usize,
+    ) -> Result<bool, RunError> {
+        let (drain, is_cluster) = (self.pipeline.drain.duration(), self.cluster.hosts.len() > 1);
         let (ended, ends) = std::sync::mpsc::channel();
         let ended = Mutex::new(ended);
         let job = Arc::new((self, journal, shared));
+        let met = expect_peers(&job.0.cluster);
         let guards = timely::execute(config, move |worker| {
+            met.store(true, SeqCst);
             let (job, journal, shared) = &*job;
-            let start = shared.opened.lock().expect("a panic would have ended the process").as_ref().map(|o| o.start.clone());
+            let start =
+                shared.opened.lock().expect("a panic would have ended the process").as_ref().map(|o| o.start.clone());
             let start = agree(worker, start.filter(|_| worker.index() == 0), &job.control);
             let setup = start.map(|start| shared.setup(job, journal.as_ref(), start));
             let complete = match setup {
@@ -240,6 +252,12 @@ impl Job {
         });
         let guards = guards.map_err(RunError::Workers)?;
         let ends: Vec<bool> = ends.iter().take(workers).collect();
+        if is_cluster {
+            // What the links still hold tells the other processes that all is done; without it they would take this one for
+            // crashed.
+            drop(guards);
+            return Ok(ends.into_iter().all(|complete| complete));
+        }
         // Freeing millions of rows one by one takes a while, and nobody has to wait for it.
         std::thread::spawn(move || drop(guards));
         Ok(ends.into_iter().all(|complete| complete))

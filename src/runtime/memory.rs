@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::RunError;
 use super::control::Control;
 use super::metrics::{Metrics, read};
-use super::RunError;
 use crate::sink::gauge::Gauge;
 use crate::source::Limits;
 
@@ -67,7 +67,8 @@ impl Memory {
 
 /// What holds memory, for people.
 fn holders(metrics: &Metrics, waiting: &Gauge) -> String {
-    let tables = metrics.tables.iter().map(|(name, table)| format!("table {name:?} has {} rows", read(&table.table.rows)));
+    let tables =
+        metrics.tables.iter().map(|(name, table)| format!("table {name:?} has {} rows", read(&table.table.rows)));
     let waiting = format!("{} MB wait at the sinks", waiting.held_bytes() / 1_000_000);
     tables.chain([waiting]).collect::<Vec<_>>().join(", ")
 }

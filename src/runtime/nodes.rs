@@ -84,7 +84,9 @@ impl ChangedNode {
 pub(super) fn changed(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<ChangedNode> {
     let both = now.iter().filter_map(|(node, settings)| Some((node, before.get(node)?, settings)));
     let differ = both.filter(|(_, before, now)| before != now);
-    differ.map(|(node, before, now)| ChangedNode { node: node.clone(), differences: differences(before, now) }).collect()
+    differ
+        .map(|(node, before, now)| ChangedNode { node: node.clone(), differences: differences(before, now) })
+        .collect()
 }
 
 fn differences(before: &str, now: &str) -> Vec<String> {

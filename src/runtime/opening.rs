@@ -8,7 +8,7 @@ use flowstone_journal::{Journal, Keeper, State};
 use super::metrics::Metrics;
 use super::nodes::nodes;
 use super::start::{Consent, Opening, Start};
-use super::stores::{OpenStores, Stores};
+use super::stores::{Held, OpenStores, Stores};
 use super::{Mode, RunError};
 use crate::pipeline::Pipeline;
 use crate::pipeline::compile::Plan;
@@ -41,20 +41,21 @@ impl Site<'_> {
     pub fn open(&self, journal: Option<&Journal>) -> Result<Opened, RunError> {
         let Some(journal) = journal else {
             let catalogs = self.sources(|_| Vec::new())?;
-            let OpenStores { writers, above, .. } = self.stores(&State::default())?;
+            let OpenStores { writers, above, .. } = self.stores(&State::default(), Held::new())?;
             return Ok(Opened { start: Start::without_journal(self.plan, above), catalogs, writers, keeper: None });
         };
         // What may refuse comes first: a run that can not start must not end the one that runs.
         let mut state = journal.read()?.unwrap_or_default();
         self.opening(&state).check()?;
         let mut catalogs = self.sources(|name| self.opening(&state).known(name))?;
+        let held = Stores::hold(self.plan, &self.base, &self.dead_letters)?;
         let mut keeper = Keeper::open(journal.clone())?;
         if keeper.state().sources != state.sources {
             self.opening(keeper.state()).check()?;
             catalogs = self.sources(|name| self.opening(keeper.state()).known(name))?;
         }
         state = keeper.state().clone();
-        let OpenStores { writers, states, above } = self.stores(&state)?;
+        let OpenStores { writers, states, above } = self.stores(&state, held)?;
         let mut registration = self.opening(&state).register(&states, above)?;
         keeper.append(std::mem::take(&mut registration.entry))?;
         let start = registration.start(self.plan, keeper.state());
@@ -73,10 +74,8 @@ impl Site<'_> {
 
     fn opening<'b>(&'b self, state: &'b State) -> Opening<'b> {
         let fresh = state.sealed == 0;
-        let catch_up = self.mode == Mode::Backfill
-            || fresh
-            || state.catching_up.is_some()
-            || !self.consent.rebuild.is_empty();
+        let catch_up =
+            self.mode == Mode::Backfill || fresh || state.catching_up.is_some() || !self.consent.rebuild.is_empty();
         Opening { plan: self.plan, nodes: nodes(self.pipeline), state, consent: self.consent, catch_up }
     }
 
@@ -103,8 +102,8 @@ impl Site<'_> {
         Ok(catalogs)
     }
 
-    fn stores(&self, state: &State) -> Result<OpenStores, RunError> {
+    fn stores(&self, state: &State, held: Held) -> Result<OpenStores, RunError> {
         let mark = |name: &str| state.sinks.get(name).and_then(|sink| sink.mark.clone());
-        Stores::open(self.plan, &self.base, &self.dead_letters, self.metrics, mark)
+        Stores::open(self.plan, &self.base, &self.dead_letters, self.metrics, mark, held)
     }
 }

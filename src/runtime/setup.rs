@@ -91,7 +91,8 @@ impl Setup {
     pub fn quiet_through(&self, fuse: usize) -> Option<u64> {
         let reads = |from: Collection| from == Collection::Moments(fuse) || from == Collection::Rejected(fuse);
         let sinks = self.plan.sinks.iter().zip(&self.start.sinks);
-        let all = sinks.filter(|(sink, _)| reads(sink.from)).all(|(_, start)| matches!(start, sink::Start::Resume { .. }));
+        let all =
+            sinks.filter(|(sink, _)| reads(sink.from)).all(|(_, start)| matches!(start, sink::Start::Resume { .. }));
         all.then_some(self.start.sealed.hydrate_at)
     }
 

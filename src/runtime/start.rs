@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::{Hiding, unix_ms};
 use super::nodes::{self, ChangedNode};
+use super::stores::Seen;
 use crate::pipeline::compile::{Collection, DEAD_LETTERS, Plan};
 use crate::sink::{self, StoreState};
 use crate::source::Bookmark;
@@ -98,7 +99,8 @@ fn describe(changed: &[ChangedNode]) -> String {
 }
 
 fn choices(changed: &[ChangedNode]) -> String {
-    let tables: Vec<_> = changed.iter().filter_map(ChangedNode::table).map(|name| format!("--rebuild {name}")).collect();
+    let tables: Vec<_> =
+        changed.iter().filter_map(ChangedNode::table).map(|name| format!("--rebuild {name}")).collect();
     let mut choices = Vec::new();
     if !tables.is_empty() {
         let flags = tables.join(" ");
@@ -148,7 +150,8 @@ impl Opening<'_> {
         let found = self.state.sources.iter().find(|s| s.name == source);
         let partitions = found.into_iter().flat_map(|s| &s.partitions);
         let known = partitions.map(|p| {
-            let bookmark = if rewound { Bookmark::default() } else { Bookmark { offset: p.upper, mark: p.mark.clone() } };
+            let bookmark =
+                if rewound { Bookmark::default() } else { Bookmark { offset: p.upper, mark: p.mark.clone() } };
             (p.name.clone(), bookmark)
         });
         known.collect()
@@ -172,7 +175,7 @@ impl Opening<'_> {
     /// The entry that registers what this run has and earlier ones had not, and the start that follows from it.
     ///
     /// `stores` are those of the sinks, in the order of the plan; `above` is above every epoch that any of them holds.
-    pub fn register(&self, stores: &[Option<StoreState>], above: u64) -> Result<Registration, Refused> {
+    pub fn register(&self, stores: &[Seen], above: u64) -> Result<Registration, Refused> {
         let state = self.state;
         let mut entry = Entry::default();
         let sources = self.plan.sources.iter().map(|name| self.source(name, &mut entry)).collect::<Vec<_>>();
@@ -227,7 +230,7 @@ impl Opening<'_> {
     }
 
     /// Registers sinks; says whether one is to be filled at epoch `fill`.
-    fn sinks(&self, stores: &[Option<StoreState>], fill: u64, entry: &mut Entry) -> Result<bool, Refused> {
+    fn sinks(&self, stores: &[Seen], fill: u64, entry: &mut Entry) -> Result<bool, Refused> {
         let mut changed: Vec<usize> = Vec::new();
         for node in nodes::changed(&self.state.nodes, &self.nodes) {
             changed.extend(nodes::sinks_below(self.plan, &node.node));
@@ -238,17 +241,19 @@ impl Opening<'_> {
         let mut filled = false;
         for (at, sink) in self.plan.sinks.iter().enumerate() {
             let stream = self.is_stream(at);
-            let store = stores[at].as_ref();
+            let Seen { store, mark } = &stores[at];
+            let store = store.as_ref();
             let recorded = self.state.sinks.get(&sink.name).filter(|_| !changed.contains(&at) || stream);
             let to_fill = if self.catch_up { Standing::AwaitingReveal } else { Standing::Filling { at: fill } };
             let mut now = match recorded {
-                Some(recorded) => resumed(&sink.name, recorded, store, to_fill, stream)?,
+                Some(recorded) => resumed(&sink.name, recorded, store, self.state.sealed, to_fill, stream)?,
                 None => {
                     let standing = if stream { Standing::Upper(self.state.sealed + 1) } else { to_fill };
                     SinkState { standing, store: None, mark: None, stream: false }
                 }
             };
             now.store = store.map(|store| store.id.clone());
+            now.mark = mark.clone().or(now.mark);
             // Fuses put their refusals among the dead letters without a journal: hydration must not pass what is not written.
             now.stream = stream && (sink.from != Collection::DeadLetters || self.plan.fuses.is_empty());
             filled |= now.standing == Standing::Filling { at: fill };
@@ -274,6 +279,7 @@ fn resumed(
     name: &str,
     recorded: &SinkState,
     store: Option<&StoreState>,
+    sealed: u64,
     to_fill: Standing,
     is_stream: bool,
 ) -> Result<SinkState, Refused> {
@@ -298,7 +304,17 @@ fn resumed(
         let known = recorded.mark.as_deref().and_then(|mark| mark.parse().ok()).unwrap_or(0);
         if store.upper < known {
             let found = store.upper;
-            return Err(refused(format!("its store lost data: it holds the epochs below {found}, and held those below {known}")));
+            return Err(refused(format!(
+                "its store lost data: it holds the epochs below {found}, and held those below {known}"
+            )));
+        }
+        if store.upper > sealed + 1 {
+            // Nothing is shown before it is sealed: the state is an older copy, and what the store holds beyond it is not known.
+            tracing::warn!(
+                "sink {name:?} was written beyond what the state knows, which must be an older copy: it is filled again"
+            );
+            now.standing = to_fill;
+            return Ok(now);
         }
         // It was written, and the run ended before that was recorded.
         *upper = (*upper).max(store.upper);

@@ -1,5 +1,6 @@
 //! The stores of a run's sinks, opened before the workers start.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -20,9 +21,18 @@ pub(super) struct Stores {
 pub(super) struct OpenStores {
     pub writers: Stores,
     /// What each says of itself, in the order of the plan.
-    pub states: Vec<Option<StoreState>>,
+    pub states: Vec<Seen>,
     /// An epoch above all that any of them holds.
     pub above: u64,
+}
+
+/// What a store shows when it is opened.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    /// What it says of itself.
+    pub store: Option<StoreState>,
+    /// What its writer wants to find again: to be recorded before anything is written.
+    pub mark: Option<String>,
 }
 
 enum Store {
@@ -30,7 +40,21 @@ enum Store {
     Discard { render: bool, metrics: Arc<super::metrics::SinkMetrics> },
 }
 
+/// Stores that are open already, by the sink's number.
+pub(super) type Held = BTreeMap<usize, Opened>;
+
 impl Stores {
+    /// Opens the stores that one process can hold at a time, which changes nothing in them: a run that can not have them must
+    /// not end the one that has.
+    pub(super) fn hold(plan: &Plan, base: &Path, dead_letters: &Path) -> Result<Held, RunError> {
+        let sinks = plan.sinks.iter().enumerate().filter(|(_, sink)| sink.spec.tantivy.is_some());
+        let hold = |(number, sink): (usize, &SinkPlan)| {
+            let failed = |source| RunError::Sink { name: sink.name.clone(), source };
+            Ok((number, open(sink, base, dead_letters, None).map_err(failed)?))
+        };
+        sinks.map(hold).collect()
+    }
+
     /// Opens the store of each sink. `mark` gives what is recorded of a sink's store.
     pub(super) fn open(
         plan: &Plan,
@@ -38,6 +62,7 @@ impl Stores {
         dead_letters: &Path,
         metrics: &Metrics,
         mark: impl Fn(&str) -> Option<String>,
+        mut held: Held,
     ) -> Result<OpenStores, RunError> {
         let (mut writers, mut states) = (Vec::new(), Vec::new());
         let mut above = 0;
@@ -45,13 +70,16 @@ impl Stores {
             if let Some(discard) = &sink.spec.discard {
                 let metrics = metrics.sinks[number].1.clone();
                 writers.push(Mutex::new(Store::Discard { render: discard.render, metrics }));
-                states.push(None);
+                states.push(Seen::default());
                 continue;
             }
             let failed = |source| RunError::Sink { name: sink.name.clone(), source };
-            let opened = open(sink, base, dead_letters, mark(&sink.name).as_deref()).map_err(failed)?;
+            let opened = match held.remove(&number) {
+                Some(opened) => opened,
+                None => open(sink, base, dead_letters, mark(&sink.name).as_deref()).map_err(failed)?,
+            };
             above = above.max(opened.above);
-            states.push(opened.store);
+            states.push(Seen { store: opened.store, mark: opened.writer.mark() });
             writers.push(Mutex::new(Store::Single(Some(opened.writer))));
         }
         Ok(OpenStores { writers: Stores { writers }, states, above })

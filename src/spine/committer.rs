@@ -41,13 +41,21 @@ pub struct Committed<'scope> {
     pub recorded: StreamVec<'scope, u64, Never>,
 }
 
-/// Seals epochs. `acks` are loops from the sinks: the frontier of each is that sink's upper.
-pub fn committer<'scope>(
-    shares: StreamVec<'scope, u64, Share>,
-    reveals: StreamVec<'scope, u64, Reveal>,
-    acks: Vec<(String, StreamVec<'scope, u64, Never>)>,
-    commit: Option<Commit>,
-) -> Committed<'scope> {
+/// What the committer reads.
+pub struct Committing<'scope> {
+    /// What each worker contributes.
+    pub shares: StreamVec<'scope, u64, Share>,
+    /// Which epoch reveals what was hidden.
+    pub reveals: StreamVec<'scope, u64, Reveal>,
+    /// Ends when all workers have read what earlier runs sealed: from then on the journal may merge and remove.
+    pub hydrated: StreamVec<'scope, u64, Never>,
+    /// Loops from the sinks, by name: the frontier of each is that sink's upper.
+    pub acks: Vec<(String, StreamVec<'scope, u64, Never>)>,
+}
+
+/// Seals epochs.
+pub fn committer<'scope>(input: Committing<'scope>, commit: Option<Commit>) -> Committed<'scope> {
+    let Committing { shares, reveals, hydrated, acks } = input;
     let scope = shares.scope();
     let mut builder = OperatorBuilder::new("Committer".to_owned(), scope);
     let address = builder.operator_info().address;
@@ -58,6 +66,7 @@ pub fn committer<'scope>(
     let (_recorded, recorded_stream) = builder.new_output::<Vec<Never>>();
     // An antichain without elements: what arrives on the loops cannot cause output, so there is no cycle.
     let unconnected = [(0, Antichain::new()), (1, Antichain::new())];
+    let mut hydrated = builder.new_input_connection(hydrated, Pipeline, unconnected.clone());
     let (names, mut acks): (Vec<_>, Vec<_>) = acks
         .into_iter()
         .map(|(name, acks)| (name, builder.new_input_connection(acks, Pipeline, unconnected.clone())))
@@ -73,7 +82,10 @@ pub fn committer<'scope>(
             }
         });
         let progress = names.iter().map(|name| progress.get(name).cloned()).collect();
-        (sealed, Leader { helper, seals, names, progress, committing: None, last_commit: Instant::now() })
+        (
+            sealed,
+            Leader { helper, seals, names, progress, committing: None, last_commit: Instant::now(), hydrated: false },
+        )
     });
 
     builder.build(move |mut capabilities| {
@@ -96,6 +108,7 @@ pub fn committer<'scope>(
                     leader.seals.reveal(*time.time());
                 }
             });
+            hydrated.for_each(|_, _| ());
             acks.iter_mut().for_each(|acks| acks.for_each(|_, _| ()));
             if !is_leader {
                 return;
@@ -106,7 +119,10 @@ pub fn committer<'scope>(
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
-            let uppers: Vec<_> = (2..frontiers.len()).map(least).collect();
+            let uppers: Vec<_> = (3..frontiers.len()).map(least).collect();
+            if least(2).is_none() {
+                leader.set_hydrated();
+            }
             let Advance { released, waits, done } = leader.advance(complete, &uppers);
             if let Some(frontier) = released {
                 release(&mut sealed, frontier);
@@ -131,15 +147,22 @@ fn release(capability: &mut Option<Capability<u64>>, frontier: Option<u64>) {
     }
 }
 
+/// What the thread does.
+enum Job {
+    Append(Box<Entry>),
+    Hydrated,
+}
+
 /// What worker 0 does.
 struct Leader {
-    helper: Helper<Entry, ()>,
+    helper: Helper<Job, ()>,
     seals: Seals,
     names: Vec<String>,
     progress: Vec<Option<Arc<SinkProgress>>>,
     /// The frontier to which the entry that is being appended seals.
     committing: Option<Option<u64>>,
     last_commit: Instant,
+    hydrated: bool,
 }
 
 /// What became of the epochs.
@@ -166,7 +189,7 @@ impl Leader {
         let acknowledged = uppers.iter().all(Option::is_none);
         let record = !sinks.is_empty() && (acknowledged || self.last_commit.elapsed() >= RECORD_DELAY);
         if self.seals.is_ready(complete) || record {
-            self.helper.start(self.seals.entry(complete, sinks));
+            self.helper.start(Job::Append(Box::new(self.seals.entry(complete, sinks))));
             self.committing = Some(complete);
             return Advance { released, waits: false, done: false };
         }
@@ -174,11 +197,18 @@ impl Leader {
         Advance { released: Some(complete), waits, done: !waits && acknowledged && complete.is_none() }
     }
 
+    fn set_hydrated(&mut self) {
+        if !std::mem::replace(&mut self.hydrated, true) {
+            self.helper.start(Job::Hydrated);
+        }
+    }
+
     fn changed_sinks(&self, uppers: &[Option<u64>]) -> BTreeMap<String, SinkState> {
         let sinks = self.names.iter().zip(uppers).zip(&self.progress).map(|((name, upper), progress)| {
             // Without a mark of its own a store is known by its upper: it must never have a lower one (law L13).
-            let written = progress.as_ref().map(|progress| progress.now()).filter(|now| now.upper > 0);
-            let marked = written.map(|now| (now.upper, now.mark.unwrap_or_else(|| now.upper.to_string())));
+            let written = progress.as_ref().map(|progress| progress.now()).unwrap_or_default();
+            let mark = written.mark.or_else(|| (written.upper > 0).then(|| written.upper.to_string()));
+            let marked = mark.map(|mark| (written.upper, mark));
             (name.as_str(), Acknowledged { upper: *upper, marked })
         });
         self.seals.changed_sinks(sinks)
@@ -189,7 +219,7 @@ impl Leader {
 fn work(
     mut keeper: Keeper,
     mut found: Box<dyn FnMut() -> Vec<(u16, u32, String)> + Send>,
-    jobs: &Receiver<Entry>,
+    jobs: &Receiver<Job>,
     reply: &Reply<()>,
 ) -> Result<(), JournalError> {
     let mut wait = None;
@@ -199,10 +229,14 @@ fn work(
             Some(delay) => jobs.recv_timeout(delay),
         };
         match job {
-            Ok(mut entry) => {
+            Ok(Job::Append(mut entry)) => {
                 entry.new_partitions = found();
-                keeper.append(entry)?;
+                keeper.append(*entry)?;
                 reply.send(());
+                wait = Some(Duration::ZERO);
+            }
+            Ok(Job::Hydrated) => {
+                keeper.hydrated();
                 wait = Some(Duration::ZERO);
             }
             Err(RecvTimeoutError::Timeout) => wait = keeper.idle()?,

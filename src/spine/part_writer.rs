@@ -153,4 +153,3 @@ impl Writing {
         (!part.is_empty()).then(|| part.finish())
     }
 }
-

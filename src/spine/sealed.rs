@@ -17,6 +17,7 @@ use timely::scheduling::SyncActivator;
 use super::row::{TableId, removal};
 use crate::record::codec::{CodecError, Decoder};
 use crate::record::{DeadLetter, DecodeSpec, Record};
+use crate::sink::Never;
 
 /// Messages that may wait for the worker; each is about a block of a part.
 const MESSAGES: usize = 32;
@@ -70,6 +71,8 @@ pub struct SealedStreams<'scope> {
     pub records: BTreeMap<TableId, StreamVec<'scope, u64, (u64, Arc<Record>)>>,
     /// The dead letters.
     pub dead_letters: StreamVec<'scope, u64, (u64, Arc<DeadLetter>)>,
+    /// Without data; it ends when all workers have read everything.
+    pub hydrated: StreamVec<'scope, u64, Never>,
 }
 
 enum Message {
@@ -97,10 +100,11 @@ pub fn sealed_changes<'scope>(
     let mut records = BTreeMap::new();
     let (letters, dead_letters) = builder.new_output();
     let mut letters = OutputBuilder::<_, CapacityContainerBuilder<Rows<DeadLetter>>>::from(letters);
+    let (_hydrated, hydrated) = builder.new_output::<Vec<Never>>();
     for (port, (table, _)) in readers.iter().filter(|(_, reader)| !matches!(reader, Reader::DeadLetters)).enumerate() {
         let (output, stream) = builder.new_output();
         let output = OutputBuilder::<_, CapacityContainerBuilder<Rows<Record>>>::from(output);
-        outputs.insert(*table, (port + 1, output));
+        outputs.insert(*table, (port + 2, output));
         records.insert(*table, stream);
     }
     let receiver = journal.filter(|_| !sealed.parts.is_empty()).map(|journal| {
@@ -147,7 +151,7 @@ pub fn sealed_changes<'scope>(
             activator.activate();
         }
     });
-    SealedStreams { records, dead_letters }
+    SealedStreams { records, dead_letters, hydrated }
 }
 
 fn give<R: 'static>(
@@ -275,4 +279,3 @@ impl Reading {
         Ok(())
     }
 }
-

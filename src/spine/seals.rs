@@ -209,9 +209,15 @@ mod tests {
         assert_eq!(changed["store"].mark.as_deref(), Some("77"));
         let changed = seals.changed_sinks([("store", marked(9, 8))].into_iter());
         assert_eq!(changed["store"].standing, Standing::Upper(9), "nothing was written since the mark");
-        assert!(seals.changed_sinks([("store", marked(7, 13))].into_iter()).is_empty(), "not sealed yet, for all we know");
+        assert!(
+            seals.changed_sinks([("store", marked(7, 13))].into_iter()).is_empty(),
+            "not sealed yet, for all we know"
+        );
         seals.contribute(12, share(1, ""));
         seals.entry(None, BTreeMap::new());
-        assert_eq!(seals.changed_sinks([("store", marked(7, 13))].into_iter())["store"].standing.clone(), Standing::Upper(13));
+        assert_eq!(
+            seals.changed_sinks([("store", marked(7, 13))].into_iter())["store"].standing.clone(),
+            Standing::Upper(13)
+        );
     }
 }

@@ -35,6 +35,8 @@ struct Generator<'r> {
     rules: Rules,
     assets: u32,
     span_ns: i64,
+    /// What is added to every label, so that parts become large.
+    padding: usize,
 }
 
 impl Input {
@@ -43,7 +45,8 @@ impl Input {
         let keys = (count / rng.random_range(2..8)).max(4);
         let assets = rng.random_range(3..12);
         let span_ns = rng.random_range(20..80) * SECOND;
-        let mut generator = Generator { rng, rules, assets, span_ns };
+        let padding = *[0, 0, 0, 300, 1500].choose(rng).expect("it is not empty");
+        let mut generator = Generator { rng, rules, assets, span_ns, padding };
         let mut lines: Vec<(usize, String)> = Vec::new();
         for version in 0..count as i64 {
             let key = generator.rng.random_range(0..keys);
@@ -134,6 +137,8 @@ impl Generator<'_> {
         };
         let (asset, kind) = (format!("a{}", rng.random_range(0..self.assets)), KINDS[rng.random_range(0..KINDS.len())]);
         let line = annotation(&format!("n{key}"), &asset, kind, start_ns, start_ns + length_ns);
+        let padding: String = (0..self.padding / 16).map(|_| format!("{:016x}", self.rng.random::<u64>())).collect();
+        let line = line.replace("\"label\":\"", &format!("\"label\":\"{padding}"));
         self.stamped(&line, version)
     }
 

@@ -77,13 +77,16 @@ impl Step {
             _ if failpoints.is_empty() => End::Kill,
             _ => {
                 let name = failpoints.choose(rng).expect("it is not empty").clone();
-                End::Failpoint { name, count: *[0, 0, 0, 1, 2, 5, 12, 30].choose(rng).expect("it is not empty") }
+                let count = *[0, 0, 0, 1, 2, 5, 12, 30].choose(rng).expect("it is not empty");
+                // Such moments are rare: a run seldom has a second one.
+                let is_rare = ["merge", "part", "hydrate", "sink-sweep"].iter().any(|rare| name.starts_with(rare));
+                End::Failpoint { name, count: if is_rare { count.min(1) } else { count } }
             }
         };
         let share = case.input.lines.len() / case.steps;
         let after_ms = match end {
             // A run that is stopped before it has begun is as good as any other, but seldom.
-            End::Stop | End::Kill if !rng.random_bool(0.1) => rng.random_range(60..700),
+            End::Stop | End::Kill if !rng.random_bool(0.1) => rng.random_range(60..if following { 1500 } else { 600 }),
             End::Stop | End::Kill => rng.random_range(0..60),
             End::Complete | End::Failpoint { .. } => rng.random_range(500..1000),
         };

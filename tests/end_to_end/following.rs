@@ -131,6 +131,10 @@ fn a_backfill_of_a_followed_file_ends_at_its_present_end() {
 
 #[test]
 fn a_stop_while_reading_leaves_the_sinks_as_they_were() {
+    ["TERM", "INT"].into_iter().for_each(stop_while_reading);
+}
+
+fn stop_while_reading(signal: &str) {
     let place = Place::with(&pipeline("", &format!("{SQLITE}{FILE}{TANTIVY}")));
     place.write("in/a.ndjson", text(["junk".to_owned(), joey(), kitchen()]));
     place.backfill();
@@ -145,21 +149,19 @@ fn a_stop_while_reading_leaves_the_sinks_as_they_were() {
     place.remove("in/a.ndjson");
     let pipe = place.path("in/pipe.ndjson");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    for signal in ["TERM", "INT"] {
-        let run = place.start(&["backfill", "pipeline.yaml", "--json", "--workers", "2"]);
-        let mut writer = OpenOptions::new().write(true).open(&pipe).unwrap();
-        let many: Vec<String> = (0..2000)
-            .map(|n| annotation(&format!("n{n}"), "a7", ["A", "B"][n as usize % 2], n * SECOND, (n + 5) * SECOND))
-            .collect();
-        // Larger than what a pipe holds: that it was written means that most of it was read.
-        writer.write_all(text(many).as_bytes()).unwrap();
-        run.signal(signal);
-        let ran = run.wait();
-        drop(writer);
-        assert!(ran.stderr.contains("stopped before everything was read"), "{}", ran.stderr);
-        assert_eq!(ran.summary()["outcome"], "nothing_written");
-        assert!(state(&place) == before, "{signal}");
-    }
+    let run = place.start(&["backfill", "pipeline.yaml", "--json", "--workers", "2"]);
+    let mut writer = OpenOptions::new().write(true).open(&pipe).unwrap();
+    let many: Vec<String> = (0..2000)
+        .map(|n| annotation(&format!("n{n}"), "a7", ["A", "B"][n as usize % 2], n * SECOND, (n + 5) * SECOND))
+        .collect();
+    // Larger than what a pipe holds: that it was written means that most of it was read.
+    writer.write_all(text(many).as_bytes()).unwrap();
+    run.signal(signal);
+    let ran = run.wait();
+    drop(writer);
+    assert!(ran.stderr.contains("stopped before everything was read"), "{}", ran.stderr);
+    assert_eq!(ran.summary()["outcome"], "nothing_written");
+    assert!(state(&place) == before, "{signal}");
 }
 
 /// Keeps an SQLite file from being written until it is dropped.

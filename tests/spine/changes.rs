@@ -90,7 +90,7 @@ fn an_added_operator_is_filled_from_state() {
         "operators:\n  runs: {{ fuse: {{ from: annotations, by: /associated_ids/ASSET_ID, type: /type, range: {range}, \
          emit: runs }} }}\n"
     );
-    let sink = "  runs: { from: runs, sqlite: { path: runs.sqlite, table: runs } }\n";
+    let sink = "  spans: { from: runs, sqlite: { path: runs.sqlite, table: runs } }\n";
     place.write("pipeline.yaml", format!("{}{sink}", bounded().replace("operators:\n", &runs)));
     assert_eq!(records(&place.backfill()), 0, "nothing is read again");
     assert_sinks(&place, &expected(&all));

@@ -8,11 +8,14 @@ use crate::archive::{annotation, text};
 use crate::support::{Place, Running, SECOND, eventually};
 use crate::world::{Copy, assert_sinks, bounded, expected, filled, follow, growing, lines, says};
 
-/// About 3 MB of lines, of which few documents come.
+/// About 4 MB of lines that do not compress, of which few documents come.
 fn much() -> Vec<String> {
-    let padding = "x".repeat(1000);
-    let line = |n: i64| annotation(&format!("m{n}{padding}"), "a9", "SCENE_SEARCH", n * SECOND, (n + 1) * SECOND);
-    (0..3000).map(line).collect()
+    let noise = |n: u64| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let line = |n: i64| {
+        let id: String = (0..60).map(|piece| noise(n as u64 * 60 + piece)).collect();
+        annotation(&id, "a9", "SCENE_SEARCH", n * SECOND, (n + 1) * SECOND)
+    };
+    (0..4000).map(line).collect()
 }
 
 /// Files may not grow beyond so many blocks of 512 bytes.
@@ -67,21 +70,14 @@ fn a_full_disk_under_the_state_ends_the_run_and_once_there_is_room_the_next_one_
     let all = lines(0, 60);
     place.write("in/a.ndjson", text(&all));
     place.backfill();
-    // Lines that do not compress.
-    let noise = |n: u64| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let noisy = |n: i64| {
-        let id: String = (0..60).map(|piece| noise(n as u64 * 60 + piece)).collect();
-        annotation(&id, "a9", "SCENE_SEARCH", n * SECOND, (n + 1) * SECOND)
-    };
-    let noisy: Vec<String> = (0..4000).map(noisy).collect();
-    place.write("in/much.ndjson", text(&noisy));
+    place.write("in/much.ndjson", text(much()));
     let said = place.refused(1);
     says(&said, &["journal"]);
     assert_sinks(&place, &expected(&all));
     let more = Command::new("mount").args(["-o", "remount,size=64m"]).arg(place.path("small")).status().unwrap();
     assert!(more.success());
     place.backfill();
-    let all: Vec<String> = all.into_iter().chain(noisy).collect();
+    let all: Vec<String> = all.into_iter().chain(much()).collect();
     assert_sinks(&place, &expected(&all));
 }
 

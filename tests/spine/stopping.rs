@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::archive::{SQLITE, following, pipeline, text};
-use crate::support::{Place, Running, eventually};
+use crate::archive::{SQLITE, annotation, following, pipeline, text};
+use crate::support::{Place, Running, SECOND, eventually};
 use crate::world::{assert_sinks, bounded, chain, expected, filled, follow, growing, lines, records, stop};
 
 #[test]
@@ -61,14 +61,21 @@ fn through_a_shell(place: &Place, failpoints: &str) -> (Option<i32>, String) {
 #[cfg(feature = "failpoints")]
 #[test]
 fn a_panic_ends_the_process_at_once_with_134_and_the_next_run_is_right() {
-    let all = lines(0, 120);
-    for failpoint in ["part-before", "commit-before", "commit-after", "sink-before", "sink-before-commit"] {
+    let mut all = lines(0, 120);
+    // Large enough for a part of its own.
+    all.splice(
+        30..30,
+        (0..400).map(|n| annotation(&format!("l{n}"), "a4", "SCENE_SEARCH", n * SECOND, (n + 2) * SECOND)),
+    );
+    for failpoint in
+        ["part-before", "part-torn", "part-after", "commit-before", "commit-after", "sink-before", "sink-before-commit"]
+    {
         let place = Place::with(&bounded());
-        place.write("in/a.ndjson", text(&all[..60]));
+        place.write("in/a.ndjson", text(&all[..500]));
         let (code, said) = through_a_shell(&place, &format!("{failpoint}=panic"));
         assert_eq!(code, Some(134), "{failpoint}: {said}");
         assert!(said.contains(&format!("failpoint {failpoint} panic")), "{said}");
-        place.append("in/a.ndjson", text(&all[60..]));
+        place.append("in/a.ndjson", text(&all[500..]));
         place.backfill();
         assert_sinks(&place, &expected(&all));
     }

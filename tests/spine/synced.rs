@@ -92,7 +92,7 @@ fn strace(place: &Place, trace: &Path) -> Option<Running> {
     }
     let mut command = Command::new("strace");
     command.args(["-f", "-ttt", "-T", "-y", "-s", "0", "-e"]);
-    command.arg("trace=fsync,fdatasync,link,linkat,rename,renameat,renameat2,openat,write,pwrite64,pwritev,writev");
+    command.arg("trace=fsync,fdatasync,link,linkat,rename,renameat,renameat2,write,pwrite64,pwritev,writev");
     command.arg("-o").arg(trace).arg(env!("CARGO_BIN_EXE_flowstone")).args(["run", "pipeline.yaml", "--workers", "2"]);
     command.current_dir(place.path("")).env_remove("FLOWSTONE_LOG");
     Some(Running::start(command))

@@ -34,3 +34,54 @@ pub(super) fn unnamed(state: &State, objects: impl IntoIterator<Item = String>) 
 pub(super) fn run_of(object: &str) -> Option<u64> {
     object.strip_prefix("parts/")?.split_once('-')?.0.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Opening, PartRef, Record};
+
+    const DAY_MS: u64 = 24 * 3600 * 1000;
+
+    /// Openings go after 30 days, but never the one of the run itself: an older zombie wants just that number. Nor do
+    /// entries go that carry a part.
+    #[test]
+    fn old_openings_go_with_a_snapshot_and_carriers_stay() {
+        let opening = |number, day: u64| Opening { number, written_unix_ms: day * DAY_MS };
+        let carried = PartRef {
+            object: format!("{}#0", entry_object(66)),
+            first: 1,
+            last: 1,
+            offset: 32,
+            bytes: 100,
+            rows: 1,
+            removals: 0,
+            raw_bytes: 40,
+            digest: 0,
+        };
+        let mut state = State {
+            run: 70,
+            next_entry: 128,
+            parts: vec![carried],
+            openings: vec![opening(0, 0), opening(9, 20), opening(70, 5)],
+            ..State::default()
+        };
+        let mut there: BTreeSet<u64> = [0, 9].into_iter().chain(64..=128).collect();
+        let record = |snapshot: Option<Box<State>>| {
+            let (number, run, written_unix_ms) = (128, 70, 40 * DAY_MS);
+            Record { number, run, written_unix_ms, previous: Some(0), snapshot, ..Record::default() }
+        };
+        state.apply(&record(None), 0);
+        assert_eq!(state.openings.len(), 3);
+        state.apply(&record(Some(Box::default())), 0);
+        let doomed = entries(&state, &mut there);
+        assert!(doomed.contains(&entry_object(0)) && doomed.contains(&entry_object(127)));
+        assert_eq!(there.into_iter().collect::<Vec<_>>(), [9, 66, 70, 128]);
+    }
+
+    #[test]
+    fn parts_tell_their_run() {
+        assert_eq!(run_of("parts/93-0-17"), Some(93));
+        assert_eq!(run_of("parts/93-merged-0"), Some(93));
+        assert_eq!(run_of("parts/notes.txt"), None);
+    }
+}

@@ -130,3 +130,46 @@ impl Standing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(catching_up: Option<Epoch>, sinks: &[(Standing, bool)]) -> State {
+        let sink = |(standing, stream): &(Standing, bool)| SinkState {
+            standing: standing.clone(),
+            store: None,
+            mark: None,
+            stream: *stream,
+        };
+        let sinks = sinks.iter().enumerate().map(|(i, s)| (i.to_string(), sink(s))).collect();
+        let collapses = vec![Collapse { first: 10, last: 15 }];
+        State { sealed: 30, catching_up, sinks, collapses, ..State::default() }
+    }
+
+    #[test]
+    fn hydration_is_as_late_as_sinks_allow() {
+        use Standing::{AwaitingReveal, Filling, Upper};
+        let at = |catching_up, sinks: &[(Standing, bool)]| state(catching_up, sinks).hydrate_at();
+        assert_eq!(at(None, &[]), 30);
+        assert_eq!(at(None, &[(Upper(21), false), (Upper(25), false)]), 20);
+        assert_eq!(at(None, &[(Filling { at: 22 }, false), (Upper(25), false)]), 22);
+        assert_eq!(at(None, &[(Upper(3), true), (AwaitingReveal, false)]), 30);
+        assert_eq!(at(Some(28), &[(AwaitingReveal, false)]), 27);
+        assert_eq!(at(Some(28), &[(Upper(5), false)]), 4);
+        // Within a collapse there is nothing to be seen.
+        assert_eq!(at(None, &[(Upper(11), false)]), 9);
+        assert_eq!(at(None, &[(Upper(15), false)]), 9);
+        assert_eq!(at(None, &[(Upper(16), false)]), 15);
+        assert_eq!(at(None, &[(Upper(0), false)]), 0);
+    }
+
+    #[test]
+    fn collapsed_epochs_are_shown_at_the_reveal() {
+        let state = state(None, &[(Standing::Upper(40), true), (Standing::Filling { at: 29 }, false)]);
+        let shown = [9, 10, 14, 15, 16].map(|epoch| state.visible_at(epoch));
+        assert_eq!(shown, [9, 15, 15, 15, 16]);
+        assert_eq!(state.least_upper(), 29);
+        assert_eq!(State { sinks: BTreeMap::new(), ..state }.least_upper(), 31);
+    }
+}

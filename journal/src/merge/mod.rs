@@ -9,10 +9,10 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use std::collections::BTreeMap;
 
 use crate::error::JournalError;
 use crate::journal::Journal;
@@ -59,12 +59,10 @@ impl Job {
         while let Some(change) = cursors.current() {
             survivors.push(&change, |change| output.encoder.push(change));
             rows = rows.wrapping_add(1);
-            if rows.is_multiple_of(1 << 10) {
-                if cancel.load(Ordering::Relaxed) {
-                    return Ok(None);
-                }
-                output.hand_over()?;
+            if rows.is_multiple_of(1 << 10) && cancel.load(Ordering::Relaxed) {
+                return Ok(None);
             }
+            output.hand_over()?;
             cursors.advance()?;
         }
         survivors.finish(|change| output.encoder.push(change));

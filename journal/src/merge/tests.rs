@@ -206,6 +206,57 @@ proptest! {
     }
 }
 
+/// More than fits one piece, from parts that are more than one request each.
+#[test]
+fn a_large_merge_is_written_in_pieces() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path().to_str().unwrap()).unwrap();
+    let mut noise = 1u64;
+    let mut value = || {
+        let mut next = || {
+            noise ^= noise << 13;
+            noise ^= noise >> 7;
+            noise ^= noise << 17;
+            noise
+        };
+        (0..128).flat_map(|_| next().to_le_bytes()).collect::<Vec<_>>()
+    };
+    let mut state = State { sealed: 3, next_table: 0, ..State::default() };
+    let mut expected = BTreeMap::new();
+    for epoch in 1..=3u64 {
+        let mut builder = PartBuilder::new();
+        for row in 0..6000u64 {
+            let key = row * epoch;
+            let value = value();
+            builder.add(ROWS, key << 48, epoch, &key.to_le_bytes(), Some(&value));
+            expected.insert(key, (epoch, value));
+        }
+        let part = builder.finish();
+        let name = format!("0-0-{epoch}");
+        journal.put_part(&name, part.bytes.clone()).unwrap();
+        let (rows, removals, raw_bytes, digest) = (part.rows, part.removals, part.raw_bytes, part.digest);
+        let (object, bytes) = (format!("parts/{name}"), part.bytes.len() as u64);
+        let part = PartRef { object, first: epoch, last: epoch, offset: 0, bytes, rows, removals, raw_bytes, digest };
+        state.parts.push(part);
+    }
+    let inputs = state.parts.clone();
+    merge(&journal, &mut state, inputs, "0-m-0".into());
+    assert_eq!(state.parts.len(), 1);
+    assert!(state.parts[0].bytes > super::PIECE_BYTES as u64);
+    assert_eq!(std::fs::metadata(dir.path().join("parts/0-m-0")).unwrap().len(), state.parts[0].bytes);
+    let reader = journal.open_part(&state.parts[0]).unwrap();
+    let mut seen = 0;
+    for block in reader.blocks(0..KEY_GROUPS) {
+        for change in block.unwrap().changes() {
+            let key = u64::from_le_bytes(change.key.try_into().unwrap());
+            let (epoch, value) = &expected[&key];
+            assert_eq!((change.epoch, change.value), (*epoch, Some(value.as_slice())));
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, expected.len());
+}
+
 /// What a keeper would do, with sizes only: how much is written in all, and how much is kept.
 struct Sizes {
     state: State,

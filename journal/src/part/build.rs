@@ -76,11 +76,12 @@ impl PartBuilder {
     pub fn finish(self) -> BuiltPart {
         let PartBuilder { mut slots, data } = self;
         let key = |slot: &Slot| &data[slot.start..][..slot.key_len as usize];
-        slots.sort_unstable_by(|a, b| {
+        // Stable: the last change of a key in an epoch comes last.
+        slots.sort_by(|a, b| {
             (a.table, a.route)
                 .cmp(&(b.table, b.route))
                 .then_with(|| key(a).cmp(key(b)))
-                .then_with(|| (a.epoch, a.start).cmp(&(b.epoch, b.start)))
+                .then_with(|| a.epoch.cmp(&b.epoch))
         });
         let mut encoder = PartEncoder::default();
         for (i, slot) in slots.iter().enumerate() {

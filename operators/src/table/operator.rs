@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use differential_dataflow::{AsCollection, VecCollection};
+use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use timely::ExchangeData;
 
-use super::candidates::Candidates;
+use super::candidates::{Candidates, Found};
 use super::held::Held;
 use super::rows::{Rows, TableChange};
 use super::versioned::Versioned;
@@ -259,7 +259,8 @@ impl<R: Versioned + Clone> Table<R> {
         sealed.sort_by_key(|(sealed_at, _)| *sealed_at);
         sealed.into_iter().for_each(|(sealed_at, record)| rows.replay(sealed_at, record, &mut show));
         let (newest, offered) = std::mem::take(live).finish();
-        let found = rows.apply(epoch, newest, &mut show, note);
+        // Not at epochs that are only repeated: what they forgot was noted then.
+        let found = if newest.is_empty() { Found::default() } else { rows.apply(epoch, newest, &mut show, note) };
         counters.superseded.fetch_add(offered.superseded + found.superseded, Relaxed);
         counters.ambiguous.fetch_add(offered.ambiguous + found.ambiguous, Relaxed);
         counters.rows.fetch_add(grown as u64, Relaxed);

@@ -170,9 +170,8 @@ impl<R: Versioned + Clone> Rows<R> {
         let remember = self.remember;
         while let Some((_, old)) = self.deletions.pop_front_if(|(arrived, _)| arrived.saturating_add(remember) <= epoch)
         {
-            let still = |slot: &Slot<R>| {
-                slot.record.same_key(&old) && slot.record.is_deletion() && !slot.record.is_after(&old)
-            };
+            let still =
+                |slot: &Slot<R>| slot.record.same_key(&old) && slot.record.is_deletion() && !slot.record.is_after(&old);
             if let Ok(entry) = self.slots.find_entry(old.route(), still) {
                 entry.remove();
                 note(TableChange::Remove(old));

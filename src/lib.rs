@@ -16,15 +16,16 @@
 //!
 //! # Guarantees
 //!
-//! - After a run, each sink holds exactly what the input gives: also if it held something else before, also if there is less
-//!   input than last time, whatever the number of workers and the order of the lines of different keys.
+//! - After a run, each sink holds exactly what all that was ever read gives: also if it held something else before its first
+//!   fill, whatever the number of workers and the order of the lines of different keys.
+//! - With a journal (`state:`) this holds across crashes, restarts with other numbers of workers, and backfills. With `state:
+//!   none` each run reads everything again, and the sinks hold what is there then.
 //! - A sink shows whole epochs, in order. With `after:` it shows none that the other sink does not have.
 //! - A run that is stopped before it has read everything that was present leaves the sinks as they were.
 //! - A record that can not be processed goes to the dead letters, with its place and the reason, and is counted.
 //! - Times are integer nanoseconds; integers are exact; fields that the pipeline does not name are kept as they came.
 //!
-//! There is no journal yet: each run reads all of its input, and all rows are held in memory. `README.md` names a test for each
-//! of these, and what does not hold yet.
+//! All rows are held in memory. `README.md` names a test for each of these, and what does not hold yet.
 //!
 //! # Example
 //!

@@ -73,15 +73,24 @@ pub enum Refused {
         known: String,
     },
     /// A store is not the one that was written, or has lost data (law L13).
-    #[error(
-        "sink {sink:?}: {reason}; if that is meant to be, `flowstone sinks reset {sink} PIPELINE.yaml` fills it again from the state"
-    )]
+    #[error("sink {sink:?}: {reason}; {}", way_out(.sink, *.is_stream))]
     Store {
         /// The sink.
         sink: String,
         /// What is wrong.
         reason: String,
+        /// It reads rows that are only added, and that the state does not keep.
+        is_stream: bool,
     },
+}
+
+fn way_out(sink: &str, is_stream: bool) -> String {
+    if is_stream {
+        return "the state keeps its rows only until they are written, and can not fill it; put the store back, or go on \
+                without what it held: run once with the sink taken out of the pipeline file, then put it back"
+            .to_owned();
+    }
+    format!("if that is meant to be, `flowstone sinks reset {sink} PIPELINE.yaml` fills it again from the state")
 }
 
 fn describe(changed: &[ChangedNode]) -> String {
@@ -237,7 +246,7 @@ impl Opening<'_> {
             let recorded = self.state.sinks.get(&sink.name).filter(|_| !changed.contains(&at) || stream);
             let to_fill = if self.catch_up { Standing::AwaitingReveal } else { Standing::Filling { at: fill } };
             let mut now = match recorded {
-                Some(recorded) => resumed(&sink.name, recorded, store, self.state.sealed, to_fill)?,
+                Some(recorded) => resumed(&sink.name, recorded, store, self.state.sealed, to_fill, stream)?,
                 None => {
                     let standing = if stream { Standing::Upper(self.state.sealed + 1) } else { to_fill };
                     SinkState { standing, store: None, mark: None, stream: false }
@@ -272,8 +281,9 @@ fn resumed(
     store: Option<&StoreState>,
     sealed: u64,
     to_fill: Standing,
+    is_stream: bool,
 ) -> Result<SinkState, Refused> {
-    let refused = |reason: String| Refused::Store { sink: name.to_owned(), reason };
+    let refused = |reason: String| Refused::Store { sink: name.to_owned(), reason, is_stream };
     let mut now = recorded.clone();
     if let (Standing::Filling { at }, Some(store)) = (&recorded.standing, store) {
         // The fill was completed, and the run ended before that was recorded; or the store is another one, which may hold

@@ -23,8 +23,10 @@ mod command_line;
 mod contents;
 mod failures;
 mod following;
+#[allow(dead_code, reason = "shared with other tests")]
 mod oracle;
 mod reruns;
 mod state;
+#[allow(dead_code, reason = "shared with other tests")]
 mod support;
 mod tables;

@@ -154,6 +154,27 @@ fn what_can_not_be_reset_is_refused_with_the_reason_and_changes_nothing() {
     assert!(contents(&place) == before, "the journal was written");
 }
 
+/// The way out that the refusals name leads out.
+#[test]
+fn a_store_of_dead_letters_that_is_gone_begins_anew_after_a_run_without_it() {
+    let letters = "  letters: { from: dead_letters, sqlite: { path: letters.sqlite, table: letters } }\n";
+    let place = Place::with(&pipeline("", &format!("{SQLITE}{letters}")));
+    place.write("in/a.ndjson", text([lines(), vec!["junk".to_owned()]].concat()));
+    place.backfill();
+    let held = || super::support::sqlite(&place.path("letters.sqlite"), "letters").len();
+    assert_eq!(held(), 1);
+    place.remove("letters.sqlite");
+    let said = place.refused(1);
+    assert!(said.contains("sink \"letters\"") && said.contains("taken out of the pipeline file"), "{said}");
+    assert!(!said.contains("sinks reset"), "it would be refused: {said}");
+    place.write("pipeline.yaml", pipeline("", SQLITE));
+    place.backfill();
+    place.write("pipeline.yaml", pipeline("", &format!("{SQLITE}{letters}")));
+    place.append("in/a.ndjson", "more junk\n");
+    place.backfill();
+    assert_eq!((held(), place.rows()), (1, expected(&lines())));
+}
+
 #[test]
 fn commands_that_only_look_write_nothing() {
     let place = filled();

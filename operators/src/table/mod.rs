@@ -14,7 +14,7 @@
 //! | `rows` | what an epoch changes; which deletions are remembered; load and replay of what is sealed |
 //! | `held` | the net change of epochs that are not shown one by one |
 //! | `operator` | the dataflow shell of [`upsert`]: exchange by key, epochs |
-//! | `tail` | [`tail`]: streams, which are kept only until everybody has read them |
+//! | `tail` | [`tail()`]: streams, which are kept only until everybody has read them |
 
 mod candidates;
 mod held;

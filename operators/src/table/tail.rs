@@ -18,6 +18,9 @@ use crate::route::owner;
 /// The changes of a collection that only grows, and the same for a journal.
 type Tail<'scope, R> = (StreamVec<'scope, u64, (R, u64, isize)>, StreamVec<'scope, u64, TableChange<R>>);
 
+/// An epoch that is not complete: the capabilities of both outputs, and its records.
+type Open<R> = (Capability<u64>, Option<Capability<u64>>, Candidates<R>);
+
 /// Appends the records of each epoch to a stream, one a key; `sealed` ones were journalled by an earlier run.
 ///
 /// **Law.** Each key that an epoch has is emitted once at that epoch; of several records of one key the newest. Sealed records
@@ -45,7 +48,7 @@ where
 
     builder.build(move |capabilities| {
         drop(capabilities);
-        let mut open: BTreeMap<u64, (Capability<u64>, Option<Capability<u64>>, Candidates<R>)> = BTreeMap::new();
+        let mut open: BTreeMap<u64, Open<R>> = BTreeMap::new();
         move |frontiers| {
             live.for_each_time(|time, data| {
                 let retained = || (time.retain(0), journalled.then(|| time.retain(1)), Candidates::default());

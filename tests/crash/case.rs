@@ -1,7 +1,9 @@
 //! A case: one input, and the runs over it that crash, stop and go on.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -25,6 +27,8 @@ pub struct Case {
     upsert: bool,
     letters: bool,
     epoch_ms: u64,
+    /// Between runs, sinks are reset or the state is lost.
+    accidents: bool,
     /// The file sink is there from this step on.
     files_from: usize,
     pub steps: usize,
@@ -49,6 +53,7 @@ impl Case {
             letters: rng.random_bool(0.3),
             epoch_ms: rng.random_range(5..50),
             files_from: if rng.random_bool(0.25) { rng.random_range(1..=steps) } else { 0 },
+            accidents: rng.random_bool(0.3),
             steps,
             rng,
         }
@@ -97,11 +102,14 @@ impl Case {
 pub fn run(seed: u64, dir: &Path, failpoints: &[String], tally: &mut Tally) {
     let mut case = Case::new(seed);
     let fingerprints = (case.input.files == 1).then(|| case.input.fingerprints());
-    let mut watch = Watch::new(fingerprints, case.chained, case.files_from == 0);
+    let mut watch = Watch::new(fingerprints, case.chained && !case.accidents, case.files_from == 0);
     let mut feed = Feed::new(&case.input, &dir.join("in"));
     let mut rng = case.rng.clone();
     for number in 0..case.steps {
         case.write_pipeline(dir, number);
+        if case.accidents && number > 0 && rng.random_bool(0.3) {
+            accident(dir, &mut rng, tally);
+        }
         let step = Step::new(&mut rng, &case, number, failpoints);
         step.run(dir, &mut feed, &mut watch, &mut rng, tally);
         if rng.random_bool(0.2) {
@@ -123,6 +131,25 @@ pub fn run(seed: u64, dir: &Path, failpoints: &[String], tally: &mut Tally) {
     backfill(dir, 1 + workers % 3, tally);
     assert_eq!(standing(dir), before, "a run without anything to do changes nothing");
     contents.assert_equal(&Contents::of(dir));
+}
+
+/// Something that a user does, or that happens to a user.
+fn accident(dir: &Path, rng: &mut ChaCha8Rng, tally: &mut Tally) {
+    let mut log = fs::OpenOptions::new().append(true).create(true).open(dir.join("steps.log")).expect("a file");
+    tally.accidents += 1;
+    if rng.random_bool(0.3) {
+        writeln!(log, "the state is lost").expect("a line of the log");
+        fs::remove_dir_all(dir.join("state")).ok();
+        return;
+    }
+    let sink = *["store", "search"].choose(rng).expect("it is not empty");
+    writeln!(log, "{sink} is reset").expect("a line of the log");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flowstone"));
+    let output = command.args(["sinks", "reset", sink, "pipeline.yaml"]).current_dir(dir).output().expect("the binary");
+    let said = String::from_utf8_lossy(&output.stderr);
+    // A run that died early has registered no sink yet.
+    let is_unknown = output.status.code() == Some(1) && said.contains(sink);
+    assert!(output.status.success() || is_unknown, "flowstone sinks reset {sink}: {said}");
 }
 
 /// What an uninterrupted run over the same input writes.
@@ -148,7 +175,7 @@ fn backfill(dir: &Path, workers: usize, tally: &mut Tally) {
 
 /// Runs a command that must succeed.
 fn calm(dir: &Path, args: &[&str]) {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_flowstone"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flowstone"));
     let output = command.args(args).arg("pipeline.yaml").current_dir(dir).output().expect("the binary");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "flowstone {}: {said}", args.join(" "));

@@ -45,7 +45,7 @@ impl Input {
         let keys = (count / rng.random_range(2..8)).max(4);
         let assets = rng.random_range(3..12);
         let span_ns = rng.random_range(20..80) * SECOND;
-        let padding = *[0, 0, 0, 300, 1500].choose(rng).expect("it is not empty");
+        let padding = *[0, 0, 300, 1500, 3000].choose(rng).expect("it is not empty");
         let mut generator = Generator { rng, rules, assets, span_ns, padding };
         let mut lines: Vec<(usize, String)> = Vec::new();
         for version in 0..count as i64 {

@@ -136,7 +136,7 @@ fn main() -> ExitCode {
     let never: Vec<&String> =
         failpoints.iter().filter(|name| tally.failpoints.get(*name).is_none_or(|n| n.1 == 0)).collect();
     // Short loops can not meet all of them.
-    let is_long = tally.runs >= 300 && !failpoints.is_empty();
+    let is_long = tally.runs >= 1000 && !failpoints.is_empty();
     if is_long && !never.is_empty() {
         eprintln!("never hit: {never:?}");
     }
@@ -147,13 +147,14 @@ fn main() -> ExitCode {
 }
 
 fn report(tally: &Tally, cases: u64, elapsed: Duration) {
-    let Tally { runs, kills, stops, complete, clusters, failpoints, looks, states, compacted } = tally;
+    let Tally { runs, kills, stops, complete, clusters, failpoints, looks, states, compacted, accidents } = tally;
     let hits: usize = failpoints.values().map(|counts| counts.1).sum();
     println!(
         "{cases} cases from the first seed on, {runs} runs in {} s, {clusters} of two processes",
         elapsed.as_secs()
     );
     println!("{kills} killed, {hits} crashed at failpoints, {stops} stopped, {complete} others complete");
+    println!("{accidents} times a sink was reset or the state lost between runs");
     println!("{compacted} records lost to compaction below the sealed offsets");
     println!("readers looked {looks} times and saw {states} states");
     for (name, (asked, hit)) in failpoints {

@@ -45,6 +45,8 @@ pub struct Tally {
     pub states: usize,
     /// Records that the source had lost when the next run started.
     pub compacted: usize,
+    /// How often a sink was reset or the state lost between runs.
+    pub accidents: usize,
 }
 
 /// One run.

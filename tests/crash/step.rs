@@ -89,9 +89,11 @@ impl Step {
         let meeting_ms = if processes > 1 { rng.random_range(0..2500) } else { 0 };
         let share = case.input.lines.len() / case.steps;
         let after_ms = match end {
-            // A run that is stopped before it has begun is as good as any other, but seldom.
-            End::Stop | End::Kill if !rng.random_bool(0.1) => rng.random_range(60..if following { 1500 } else { 600 }),
-            End::Stop | End::Kill => rng.random_range(0..60),
+            // Signals are not listened to before.
+            End::Stop => rng.random_range(200..if following { 1500 } else { 600 }),
+            // A run that dies before it has begun is as good as any other, but seldom.
+            End::Kill if !rng.random_bool(0.1) => rng.random_range(60..if following { 1500 } else { 600 }),
+            End::Kill => rng.random_range(0..60),
             End::Complete | End::Failpoint { .. } => rng.random_range(500..1000),
         };
         let mut lines = (rng.random_range(0..=share), rng.random_range(0..=share));

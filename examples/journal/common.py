@@ -1,6 +1,7 @@
 """What the measurements share: the binary, made-up input, runs with their time and memory, tables, raw results."""
 
 import argparse
+import atexit
 import json
 import os
 import pathlib
@@ -46,10 +47,11 @@ def empty(path):
     return path
 
 
-def pipeline(source, sinks, fuse="", epoch="250ms", state="state"):
+def pipeline(source, sinks, fuse="", epoch="250ms", state="state", memory=""):
     fuse = f", {fuse}" if fuse else ""
+    memory = f"memory: {memory}\n" if memory else ""
     return (
-        f"name: measured\nstate: {state}\nepoch: {epoch}\nsources:\n"
+        f"name: measured\nstate: {state}\nepoch: {epoch}\n{memory}sources:\n"
         f"  annotations: {{ {source}, key: /annotation_id, delete: /deleted }}\n"
         f"operators:\n  {FUSE}{fuse} }} }}\nsinks:\n{sinks}"
     )
@@ -90,7 +92,13 @@ def run(command, directory):
 
 
 def bytes_below(path):
-    return sum(file.stat().st_size for file in files_below(path))
+    total = 0
+    for file in files_below(path):
+        try:
+            total += file.stat().st_size
+        except FileNotFoundError:
+            pass
+    return total
 
 
 def files_below(path):
@@ -98,9 +106,7 @@ def files_below(path):
     found = []
     for folder, _, names in os.walk(path):
         for name in names:
-            file = pathlib.Path(folder) / name
-            if file.exists():
-                found.append(file)
+            found.append(pathlib.Path(folder) / name)
     return found
 
 
@@ -111,6 +117,8 @@ class Following:
         command = [flowstone, "run", "pipeline.yaml", "--json", "--workers", str(workers)]
         self.errors = open(directory / "stderr", "w")
         self.process = subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, stderr=self.errors, text=True)
+        # Whatever becomes of the script.
+        atexit.register(lambda: self.is_running() and self.process.kill())
 
     def rss_mb(self):
         with open(f"/proc/{self.process.pid}/statm") as statm:

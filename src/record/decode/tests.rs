@@ -25,7 +25,7 @@ fn facet() -> FacetSpec {
 
 fn spec(facets: Vec<FacetSpec>) -> DecodeSpec {
     let path = FieldPath::literal;
-    DecodeSpec { key: vec![path("/annotation_id")], version: None, delete: Some(path("/deleted")), facets }
+    DecodeSpec { key: vec![path("/annotation_id")], version: None, delete: Some(path("/deleted")), time: None, facets }
 }
 
 fn decode_with(spec: &DecodeSpec, json: &str) -> Result<Record, String> {

@@ -183,7 +183,9 @@ mod tests {
             (DEAD_LETTERS.to_owned(), sink(Standing::Upper(31), true)),
             ("old".to_owned(), sink(Standing::Upper(8), false)),
         ]);
-        State { sealed: 30, sinks, nodes: nodes(&pipeline()), ..State::default() }
+        let mut state = State::default();
+        (state.sealed, state.sinks, state.nodes) = (30, sinks, nodes(&pipeline()));
+        state
     }
 
     #[test]
@@ -212,7 +214,8 @@ mod tests {
     #[test]
     fn an_empty_state_and_one_that_was_catching_up_catch_up() {
         assert!(Forecast::new(&pipeline(), &State::default()).catches_up);
-        let state = State { catching_up: Some(12), ..state(Standing::AwaitingReveal) };
+        let mut state = state(Standing::AwaitingReveal);
+        state.catching_up = Some(12);
         let forecast = Forecast::new(&pipeline(), &state);
         assert!(forecast.catches_up);
         assert_eq!((forecast.hydrate_at, forecast.sinks[0].1), (11, Next::Filled));

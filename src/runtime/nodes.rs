@@ -131,6 +131,33 @@ pub(super) fn sinks_below(plan: &Plan, node: &str) -> Vec<usize> {
 mod tests {
     use super::*;
 
+    fn with_retention(retention: &str) -> BTreeMap<String, String> {
+        let text = format!(
+            "name: a\nsources:\n  t: {{ memory: {{}}, key: /id{retention} }}\n  s: {{ memory: {{}} }}\noperators:\n  \
+             u: {{ upsert: {{ from: s, key: /id{retention} }} }}\nsinks:\n  out: {{ from: t, discard: {{}} }}\n"
+        );
+        nodes(&crate::pipeline::parse(&text, std::path::Path::new("/"), &|_| None).unwrap().pipeline)
+    }
+
+    #[test]
+    fn how_long_rows_stay_may_be_changed_and_by_which_time_may_not() {
+        let before = with_retention(", retention: { time: /at, keep: 1d }");
+        assert_eq!(before["table t"], r#"{"key":"/id","version":null,"delete":null,"time":"/at","semantics":1}"#);
+        assert_eq!(changed(&before, &with_retention(", retention: { time: /at, keep: 2d }")), []);
+        let changed = |now: &str| -> Vec<_> {
+            let changed = changed(&before, &with_retention(now)).into_iter();
+            changed.flat_map(|node| [vec![node.node], node.differences].concat()).collect()
+        };
+        let other = r#"time: "/of", was "/at""#;
+        assert_eq!(changed(", retention: { time: /of, keep: 1d }"), ["table t", other, "table u", other]);
+        assert_eq!(changed("")[1], r#"time: nothing, was "/at""#);
+        assert_eq!(
+            with_retention("")["table t"],
+            r#"{"key":"/id","version":null,"delete":null,"semantics":1}"#,
+            "as before"
+        );
+    }
+
     #[test]
     fn a_changed_setting_is_named() {
         let node = |bucket: &str| BTreeMap::from([("fuse moments".to_owned(), format!(r#"{{"bucket":"{bucket}"}}"#))]);

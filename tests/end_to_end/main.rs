@@ -25,6 +25,7 @@ mod failures;
 mod following;
 mod oracle;
 mod reruns;
+mod retention;
 mod state;
 mod support;
 mod tables;

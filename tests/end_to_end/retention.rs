@@ -109,7 +109,7 @@ fn how_long_rows_stay_may_be_changed() {
     assert!(holds(&place, &[&stays]), "what is gone stays gone");
     place.write("pipeline.yaml", pipeline("time: /id, keep: 90d"));
     let said = place.refused(1);
-    assert!(said.contains("table \"t\"") && said.contains(r#"time: "/id", was "/at""#), "{said}");
+    assert!(said.contains(r#"table t (time: "/id", was "/at")"#) && said.contains("--rebuild t"), "{said}");
 }
 
 #[test]

@@ -81,6 +81,8 @@
 #![forbid(unsafe_code)]
 
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod journal;
 mod keeper;
 mod location;

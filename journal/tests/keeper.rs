@@ -5,7 +5,7 @@ mod common;
 
 use common::{binding, epoch_entry, read_all, rows_at, settle, sink};
 use flowstone_journal::{
-    Entry, Epoch, Journal, JournalError, Keeper, NewPart, PartBuilder, Seal, Standing, TableInfo, verify,
+    Entry, Epoch, Journal, JournalError, Keeper, NewPart, PartBuilder, Seal, Standing, TableInfo, verify, verify_with,
 };
 
 fn seal(epoch: Epoch) -> Entry {
@@ -60,6 +60,25 @@ fn what_is_appended_is_read_again() {
     let report = verify(&journal).unwrap();
     assert!(report.problems.is_empty(), "{:?}", report.problems);
     assert_eq!((report.entries, report.parts, report.rows), (4, 2, 3));
+    assert_eq!(journal.entries().unwrap(), [0, 1, 2, 3]);
+    let entry = journal.entry(2).unwrap();
+    assert_eq!((&entry["number"], &entry["seals"][0]["epoch"]), (&2.into(), &10.into()));
+    assert!(matches!(journal.entry(4), Err(JournalError::Missing { .. })));
+    assert_eq!(journal.objects().unwrap().iter().map(|(_, bytes)| bytes).sum::<u64>(), report.bytes);
+}
+
+#[test]
+fn verifying_tells_how_far_it_is() {
+    let mut keeper = Keeper::open(Journal::in_memory()).unwrap();
+    for epoch in 1..=3 {
+        let entry = epoch_entry(&keeper, epoch, &[(0, vec![epoch as u8], Some(vec![1]))], epoch == 2);
+        keeper.append(entry).unwrap();
+    }
+    let mut steps = Vec::new();
+    verify_with(keeper.journal(), &mut |done, total| steps.push((done, total))).unwrap();
+    assert!(steps.is_sorted() && steps.len() == 4, "the entries, then each part: {steps:?}");
+    let (done, total) = steps[3];
+    assert!(done == total && steps.iter().all(|(_, of)| *of == total), "{steps:?}");
 }
 
 #[test]

@@ -32,6 +32,7 @@ struct TableRow {
     dead_letters: u64,
     superseded: u64,
     ambiguous: u64,
+    expired: u64,
     rows: u64,
 }
 
@@ -65,6 +66,7 @@ impl Summary {
             dead_letters: read(&m.dead_letters),
             superseded: read(&m.table.superseded),
             ambiguous: read(&m.table.ambiguous),
+            expired: read(&m.table.expired),
             rows: read(&m.table.rows),
         });
         let sinks = metrics.sinks.iter().map(|(name, m)| SinkRow {
@@ -99,7 +101,8 @@ impl Summary {
         let tables = self.tables.iter().map(|t| {
             let counts = json!({
                 "records": t.records, "applied": t.applied, "deletions": t.deletions, "dead_letters": t.dead_letters,
-                "superseded": t.superseded, "ambiguous": t.ambiguous, "rows": t.rows,
+                "superseded": t.superseded, "ambiguous": t.ambiguous, "expired": t.expired,
+                "rows": t.rows,
             });
             (t.name.clone(), counts)
         });
@@ -163,6 +166,9 @@ impl Summary {
                 t.name,
                 counted(t.ambiguous, "record")
             ));
+        }
+        for t in self.tables.iter().filter(|t| t.expired > 0) {
+            text.push_str(&format!("{}: {} older than `retention:` keeps\n", t.name, counted(t.expired, "row")));
         }
         if self.dead_letters() > 0 {
             text.push_str(&format!("{} in {}\n", counted(self.dead_letters(), "dead letter"), self.dead_letters_path));

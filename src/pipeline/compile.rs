@@ -35,6 +35,8 @@ pub struct TablePlan {
     pub decode: DecodeSpec,
     /// How long versioned deletions are remembered, in milliseconds.
     pub remember_ms: u64,
+    /// How long rows stay after their time, in nanoseconds; by default for ever.
+    pub keep_ns: Option<u64>,
 }
 
 impl TablePlan {
@@ -169,9 +171,11 @@ fn tables(pipeline: &Pipeline) -> Vec<TablePlan> {
                     key,
                     version: source.version.clone(),
                     delete: source.delete.clone(),
+                    time: source.retention.as_ref().map(|retention| retention.time.clone()),
                     facets: Vec::new(),
                 },
                 remember_ms: source.tombstones.nanos() as u64 / 1_000_000,
+                keep_ns: source.retention.as_ref().map(|retention| retention.keep.nanos() as u64),
             });
         }
     }
@@ -185,9 +189,11 @@ fn tables(pipeline: &Pipeline) -> Vec<TablePlan> {
                 key: upsert.key.as_slice().to_vec(),
                 version: upsert.version.clone(),
                 delete: upsert.delete.clone(),
+                time: upsert.retention.as_ref().map(|retention| retention.time.clone()),
                 facets: Vec::new(),
             },
             remember_ms: upsert.tombstones.nanos() as u64 / 1_000_000,
+            keep_ns: upsert.retention.as_ref().map(|retention| retention.keep.nanos() as u64),
         });
     }
     tables

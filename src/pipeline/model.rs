@@ -67,6 +67,8 @@ pub struct SourceSpec {
     /// How long a versioned deletion is remembered, so that older records can not undo it.
     #[serde(default = "defaults::tombstones")]
     pub tombstones: Span,
+    /// Lets rows go after a time; by default they stay.
+    pub retention: Option<RetentionSpec>,
     /// Longer records are dead letters.
     #[serde(default = "defaults::max_record_bytes")]
     pub max_record_bytes: ByteSize,
@@ -115,6 +117,19 @@ pub struct UpsertSpec {
     /// How long a versioned deletion is remembered, so that older records can not undo it.
     #[serde(default = "defaults::tombstones")]
     pub tombstones: Span,
+    /// Lets rows go after a time; by default they stay.
+    pub retention: Option<RetentionSpec>,
+}
+
+/// How long rows stay. One goes within a minute after its time is over; a record that is older already never becomes a row.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionSpec {
+    /// The field that holds the row's time: an integer in nanoseconds since 1970 or an RFC 3339 time. Without one, a record is a
+    /// dead letter, unless it deletes.
+    pub time: FieldPath,
+    /// How long a row stays after its time. May be changed; what is gone stays gone.
+    pub keep: Span,
 }
 
 /// Fuses annotations that overlap in time, per asset.

@@ -102,6 +102,8 @@ pub struct Record {
     pub route: u64,
     /// What `version:` names: an integer, or a time in nanoseconds since 1970.
     pub version: Option<i64>,
+    /// The time after which it stays for as long as `retention:` says, in nanoseconds since 1970; deletions have none.
+    pub time_ns: Option<i64>,
     /// Where it came from.
     pub position: Position,
     /// The row; `None` deletes.
@@ -188,9 +190,14 @@ pub struct Child<'a> {
 }
 
 impl Record {
-    /// A row, or a deletion if there is no body.
+    /// A row without a time, or a deletion if there is no body.
     pub fn new(key: Key, version: Option<i64>, position: Position, body: Option<Body>) -> Self {
-        Record { route: key.route(), key, version, position, body }
+        Record { route: key.route(), key, version, time_ns: None, position, body }
+    }
+
+    /// The same with a time, in nanoseconds since 1970.
+    pub fn with_time(self, time_ns: Option<i64>) -> Self {
+        Record { time_ns, ..self }
     }
 
     /// The row's bytes; `None` if the record is a deletion.

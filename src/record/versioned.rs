@@ -36,6 +36,12 @@ impl Versioned for Record {
         let partition = |r: &Self| (r.position.source, r.position.partition);
         self.version.is_none() && partition(self) != partition(other)
     }
+
+    /// Epochs are milliseconds since 1970: the first at or after the end of its time.
+    fn expires(&self, keep_ns: u64) -> Option<u64> {
+        let end_ns = i128::from(self.time_ns?) + i128::from(keep_ns);
+        Some(u64::try_from(end_ns.max(0)).map_or(u64::MAX, |end_ns| end_ns.div_ceil(1_000_000)))
+    }
 }
 
 /// One letter a record and source, whatever the number of tables that refuse it: the least reason wins, so that it does not
@@ -81,10 +87,24 @@ impl Versioned for DeadLetter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{Key, Position};
 
     fn letter(offset: u64, reason: &str) -> DeadLetter {
         let (node, origin) = ("annotations".into(), "a.ndjson".into());
         DeadLetter { node, origin, offset, reason: reason.to_owned(), payload: (*b"{}").into(), payload_bytes: 2 }
+    }
+
+    #[test]
+    fn a_record_is_over_at_the_first_epoch_at_or_after_the_end_of_its_time() {
+        let position = Position { source: 0, partition: 0, offset: 0 };
+        let record = |time_ns| Record::new(Key::One("a".into()), None, position, None).with_time(time_ns);
+        assert_eq!(record(None).expires(1), None);
+        assert_eq!(record(Some(5_000_000)).expires(2_000_000), Some(7));
+        assert_eq!(record(Some(5_000_001)).expires(2_000_000), Some(8));
+        assert_eq!(record(Some(4_999_999)).expires(2_000_000), Some(7));
+        assert_eq!(record(Some(i64::MIN)).expires(1), Some(0));
+        assert_eq!(record(Some(i64::MAX)).expires(i64::MAX as u64), Some(18_446_744_073_710));
+        assert_eq!(record(Some(i64::MAX)).expires(u64::MAX), Some(u64::MAX));
     }
 
     #[test]

@@ -34,7 +34,22 @@ pub struct EpochClock {
     running: usize,
     /// A source waits for the end of the open epoch.
     full: bool,
+    ticks: Option<Ticks>,
 }
+
+/// When tables look for rows whose time is over.
+#[derive(Debug)]
+struct Ticks {
+    /// At most so often.
+    delay: Duration,
+    last: Option<Instant>,
+}
+
+/// Rows stay for at most so long after their time, besides the epoch's length.
+const TICK_DELAY: Duration = Duration::from_secs(60);
+
+/// Rows that are kept for a short time go in better time than [`TICK_DELAY`]: this many ticks while they are kept.
+const TICKS_WHILE_KEPT: u32 = 16;
 
 /// Whether a run shows what it reads, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +82,31 @@ pub enum Tick {
 impl EpochClock {
     /// A clock whose first epoch is `first`, for so many feeders: sources times workers.
     pub fn new(first: u64, length: Duration, hiding: Hiding, feeders: usize, now: Instant) -> Self {
-        EpochClock { epoch: first, length, opened: now, hiding, catching_up: feeders, running: feeders, full: false }
+        EpochClock {
+            epoch: first,
+            length,
+            opened: now,
+            hiding,
+            catching_up: feeders,
+            running: feeders,
+            full: false,
+            ticks: None,
+        }
+    }
+
+    /// The same for a pipeline with a table that keeps rows for only `keep`, the shortest if there are several.
+    pub fn with_ticks(self, keep: Option<Duration>) -> Self {
+        let ticks = keep.map(|keep| Ticks { delay: TICK_DELAY.min(keep / TICKS_WHILE_KEPT), last: None });
+        EpochClock { ticks, ..self }
+    }
+
+    /// Whether rows go in the epoch that opens now: in the first that is shown, and then regularly.
+    pub fn is_tick(&mut self, now: Instant) -> bool {
+        let is_hidden = self.is_hidden();
+        let due = |ticks: &&mut Ticks| ticks.last.is_none_or(|last| now.saturating_duration_since(last) >= ticks.delay);
+        let Some(ticks) = self.ticks.as_mut().filter(|_| !is_hidden).filter(due) else { return false };
+        ticks.last = Some(now);
+        true
     }
 
     /// Whether the open epoch is hidden.
@@ -112,6 +151,10 @@ impl EpochClock {
         }
         self.opened = now;
         Tick::Open(self.next(unix_ms))
+    }
+
+    fn opening(&mut self, partitions: Vec<(u16, u32, String)>) -> Opening {
+        Opening { hidden: self.is_hidden(), tick: self.is_tick(Instant::now()), partitions }
     }
 
     fn next(&mut self, unix_ms: u64) -> u64 {
@@ -170,7 +213,7 @@ pub fn openings<'scope>(
             let Some(held) = &mut capability else { return };
             if !announced {
                 announced = true;
-                let opening = Opening { hidden: clock.is_hidden(), partitions: found() };
+                let opening = clock.opening(found());
                 openings.activate().session(held).give(opening);
             }
             loop {
@@ -182,7 +225,7 @@ pub fn openings<'scope>(
                     }
                     Tick::Open(epoch) | Tick::Reveal(epoch) => {
                         held.downgrade(&epoch);
-                        let opening = Opening { hidden: clock.is_hidden(), partitions: found() };
+                        let opening = clock.opening(found());
                         openings.activate().session(held).give(opening);
                         if let Some(held) = &mut reveal {
                             held.downgrade(&epoch);
@@ -250,6 +293,27 @@ mod tests {
         let mut clock = EpochClock::new(1000, LENGTH, Hiding::Never, 1, start);
         assert_eq!(clock.tick(false, 500, start + LENGTH), Tick::Open(1001));
         assert_eq!(clock.tick(false, 500, start + 2 * LENGTH), Tick::Open(1002));
+    }
+
+    #[test]
+    fn rows_go_at_the_first_epoch_that_is_shown_and_then_regularly() {
+        let start = Instant::now();
+        let keep = |keep| EpochClock::new(1000, LENGTH, Hiding::Epochs, 1, start).with_ticks(keep);
+        let mut clock = keep(Some(Duration::from_secs(90 * 24 * 3600)));
+        assert!(!clock.is_tick(start), "hidden");
+        clock.report(Report::CaughtUp);
+        assert_eq!(clock.tick(false, 1010, start), Tick::Reveal(1010));
+        assert!(clock.is_tick(start) && !clock.is_tick(start), "once an epoch");
+        assert!(!clock.is_tick(start + TICK_DELAY - LENGTH));
+        assert!(clock.is_tick(start + TICK_DELAY) && !clock.is_tick(start + TICK_DELAY + LENGTH));
+        let mut never = keep(None);
+        never.report(Report::CaughtUp);
+        assert_eq!(never.tick(false, 1010, start), Tick::Reveal(1010));
+        assert!(!never.is_tick(start));
+        let mut soon = keep(Some(Duration::from_millis(320)));
+        soon.hiding = Hiding::Never;
+        assert!(soon.is_tick(start) && !soon.is_tick(start + Duration::from_millis(19)));
+        assert!(soon.is_tick(start + Duration::from_millis(20)));
     }
 
     #[test]

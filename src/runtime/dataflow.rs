@@ -18,8 +18,9 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use flowstone_operators::table::{TableInput, TableOptions, TableStart, tail, upsert};
+use flowstone_operators::table::{TableInput, TableOptions, TableStart, Tick, tail, upsert};
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Concatenate, ConnectLoop, Feedback, Probe};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
@@ -60,6 +61,8 @@ struct Sources<'scope> {
     batches: Vec<StreamVec<'scope, u64, Batch>>,
     bindings: StreamVec<'scope, u64, Binding>,
     reveals: StreamVec<'scope, u64, Reveal>,
+    /// Only if a table lets rows go.
+    ticks: Option<StreamVec<'scope, u64, Tick>>,
 }
 
 /// Builds the dataflow; `done` sees the end of all sinks, and of all that is recorded about them.
@@ -101,8 +104,11 @@ fn sources<'scope>(
     let hiding = setup.start.hiding(setup.journal.is_some());
     let now = std::time::Instant::now();
     let clock = EpochClock::new(setup.start.first_epoch, setup.epoch_length, hiding, feeders, now);
+    let keep = setup.plan.tables.iter().filter_map(|table| table.keep_ns).min().map(Duration::from_nanos);
+    let clock = clock.with_ticks(keep);
     let found = setup.found_partitions();
     let Openings { openings, reveals } = clock::openings(scope, reports, clock, setup.control.clone(), found);
+    let ticks = keep.map(|_| openings.clone().flat_map(|opening| opening.tick.then_some(Tick)));
     let (mut batches, mut all_reports, mut bindings) = (Vec::new(), Vec::new(), Vec::new());
     for (number, (name, catalog)) in setup.catalogs.iter().enumerate() {
         let control = setup.control.clone();
@@ -131,7 +137,7 @@ fn sources<'scope>(
         bindings.push(bound);
     }
     scope.concatenate(all_reports).connect_loop(report_loop);
-    Sources { batches, bindings: scope.concatenate(bindings), reveals }
+    Sources { batches, bindings: scope.concatenate(bindings), reveals, ticks }
 }
 
 /// Tables, operators, dead letters; what tables journal is added to `changes`.
@@ -167,8 +173,10 @@ fn collections<'scope>(
         }
         let table_start = TableStart { hydrate_at: start.sealed.hydrate_at, hidden_from: start.hidden_from };
         let counters = metrics.table.clone();
-        let options = TableOptions { remember: plan.remember_ms, counters, start: table_start, journalled };
-        let (table, changed) = upsert(TableInput { live, sealed, reveals: sources.reveals.clone() }, options);
+        let (remember, keep_ns) = (plan.remember_ms, plan.keep_ns);
+        let options = TableOptions { remember, keep_ns, counters, start: table_start, journalled };
+        let ticks = sources.ticks.clone().filter(|_| keep_ns.is_some());
+        let (table, changed) = upsert(TableInput { live, sealed, reveals: sources.reveals.clone(), ticks }, options);
         changes.push(changed.map(move |change| row::record(id, change)));
         rows.push(is_read.then(|| table.inner.clone().map(as_row)));
         tables.push(Some(table));

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::pipeline::Pipeline;
 use crate::pipeline::compile::{Collection, Plan};
-use crate::pipeline::model::SinkSpec;
+use crate::pipeline::model::{RetentionSpec, SinkSpec};
 
 /// Raised when a table folds the same records to other rows than before.
 const TABLE_SEMANTICS: u32 = 1;
@@ -19,12 +19,14 @@ const FUSE_SEMANTICS: u32 = 1;
 pub(super) fn nodes(pipeline: &Pipeline) -> BTreeMap<String, String> {
     let mut nodes = BTreeMap::new();
     for (name, source) in &pipeline.sources {
-        let settings = json!({ "key": source.key, "version": source.version, "delete": source.delete });
+        let mut settings = json!({ "key": source.key, "version": source.version, "delete": source.delete });
+        add_time(&mut settings, source.retention.as_ref());
         nodes.insert(format!("table {name}"), text(settings, TABLE_SEMANTICS));
     }
     for (name, operator) in &pipeline.operators {
         if let Some(upsert) = &operator.upsert {
-            let settings = without(upsert, &["tombstones"]);
+            let mut settings = without(upsert, &["tombstones", "retention"]);
+            add_time(&mut settings, upsert.retention.as_ref());
             nodes.insert(format!("table {name}"), text(settings, TABLE_SEMANTICS));
         }
         if let Some(fuse) = &operator.fuse {
@@ -35,6 +37,14 @@ pub(super) fn nodes(pipeline: &Pipeline) -> BTreeMap<String, String> {
         nodes.insert(format!("sink {name}"), sink_settings(sink).to_string());
     }
     nodes
+}
+
+/// The time is kept with each row; how long rows stay is not, and may be changed. A table without retention is what it was
+/// before there was any.
+fn add_time(settings: &mut Value, retention: Option<&RetentionSpec>) {
+    if let Some(retention) = retention {
+        settings["time"] = json!(retention.time);
+    }
 }
 
 /// What a sink writes; where it writes is known by the store's identity.
@@ -120,6 +130,33 @@ pub(super) fn sinks_below(plan: &Plan, node: &str) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn with_retention(retention: &str) -> BTreeMap<String, String> {
+        let text = format!(
+            "name: a\nsources:\n  t: {{ memory: {{}}, key: /id{retention} }}\n  s: {{ memory: {{}} }}\noperators:\n  \
+             u: {{ upsert: {{ from: s, key: /id{retention} }} }}\nsinks:\n  out: {{ from: t, discard: {{}} }}\n"
+        );
+        nodes(&crate::pipeline::parse(&text, std::path::Path::new("/"), &|_| None).unwrap().pipeline)
+    }
+
+    #[test]
+    fn how_long_rows_stay_may_be_changed_and_by_which_time_may_not() {
+        let before = with_retention(", retention: { time: /at, keep: 1d }");
+        assert_eq!(before["table t"], r#"{"key":"/id","version":null,"delete":null,"time":"/at","semantics":1}"#);
+        assert_eq!(changed(&before, &with_retention(", retention: { time: /at, keep: 2d }")), []);
+        let changed = |now: &str| -> Vec<_> {
+            let changed = changed(&before, &with_retention(now)).into_iter();
+            changed.flat_map(|node| [vec![node.node], node.differences].concat()).collect()
+        };
+        let other = r#"time: "/of", was "/at""#;
+        assert_eq!(changed(", retention: { time: /of, keep: 1d }"), ["table t", other, "table u", other]);
+        assert_eq!(changed("")[1], r#"time: nothing, was "/at""#);
+        assert_eq!(
+            with_retention("")["table t"],
+            r#"{"key":"/id","version":null,"delete":null,"semantics":1}"#,
+            "as before"
+        );
+    }
 
     #[test]
     fn a_changed_setting_is_named() {

@@ -24,7 +24,8 @@ use std::time::Duration;
 use crate::record::Row;
 
 mod advice;
-#[cfg(all(test, feature = "failpoints", feature = "sqlite", feature = "tantivy"))]
+#[cfg(test)]
+#[cfg(all(feature = "failpoints", feature = "sqlite", feature = "tantivy"))]
 mod crashes;
 pub mod discard;
 pub mod file;

@@ -35,6 +35,8 @@ use crate::sink::Never;
 pub struct Opening {
     /// Whether the epoch is shown to the sinks only later, together with others.
     pub hidden: bool,
+    /// Whether tables let rows go whose time is over.
+    pub tick: bool,
     /// New partitions of all sources, as (source, number, name). The first opening names those that are new at the start.
     pub partitions: Vec<(u16, u32, String)>,
 }

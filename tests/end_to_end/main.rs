@@ -26,6 +26,7 @@ mod following;
 #[allow(dead_code, reason = "shared with other tests")]
 mod oracle;
 mod reruns;
+mod retention;
 mod state;
 #[allow(dead_code, reason = "shared with other tests")]
 mod support;

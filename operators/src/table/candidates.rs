@@ -12,6 +12,8 @@ pub(super) struct Found {
     pub superseded: u64,
     /// Keys whose records come from different partitions without a version.
     pub ambiguous: u64,
+    /// Records that were too old to become rows.
+    pub expired: u64,
 }
 
 /// The newest record of each key that an epoch has seen so far, in the order in which keys were first seen.

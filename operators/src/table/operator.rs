@@ -12,6 +12,7 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::Antichain;
 
 use super::candidates::{Candidates, Found};
 use super::held::Held;
@@ -24,6 +25,8 @@ use crate::route::owner;
 pub struct TableOptions {
     /// How long a versioned deletion is remembered, in the unit of epochs.
     pub remember: u64,
+    /// How long rows are kept after their time ([`Versioned::expires`]), in nanoseconds; by default for ever.
+    pub keep_ns: Option<u64>,
     /// What is counted on the way; shared by all workers.
     pub counters: Arc<TableCounters>,
     /// Where the table starts.
@@ -48,6 +51,8 @@ pub struct TableCounters {
     pub superseded: AtomicU64,
     /// Times that records of one key met which come from different partitions and have no version.
     pub ambiguous: AtomicU64,
+    /// Rows whose time was over, and records that came too late to be rows.
+    pub expired: AtomicU64,
     /// Rows at present.
     pub rows: AtomicU64,
 }
@@ -62,16 +67,29 @@ pub struct TableInput<'scope, R: 'static, V: 'static> {
     /// One message on each worker, at the epoch that shows everything up to it; or none. Its frontier passes an epoch only
     /// when that is known not to be the one. Not read by a table that hides nothing.
     pub reveals: StreamVec<'scope, u64, V>,
+    /// One message on each worker at every epoch at which rows go whose time is over. For tables that keep them for ever: none.
+    pub ticks: Option<StreamVec<'scope, u64, Tick>>,
 }
+
+/// Rows go now whose time is over. It comes to all workers at the same epochs, so that these do not depend on their number.
+#[derive(Clone, Copy, Debug)]
+pub struct Tick;
 
 /// An epoch under way.
 struct Open<R> {
     rows: Capability<u64>,
     /// Only where records came that are not in the journal.
     changes: Option<Capability<u64>>,
+    arrived: Arrived<R>,
+    reveal: bool,
+}
+
+/// What an epoch brings.
+struct Arrived<R> {
     live: Candidates<R>,
     sealed: Vec<(u64, R)>,
-    reveal: bool,
+    /// Rows go whose time is over.
+    tick: bool,
 }
 
 /// Folds records into at most one row a key, and emits the changes of the rows; and those of the state behind them, for a
@@ -82,9 +100,13 @@ struct Open<R> {
 /// arrival. An epoch whose records change no row emits nothing. A table that is given the journalled changes of the epochs up
 /// to some epoch, and then the records of the later ones, emits the same at these as one that has seen all records.
 ///
+/// With `keep_ns`, a record that is too old at its epoch goes as it comes, with the row that it replaces; other rows go at the
+/// first tick at which they are too old.
+///
 /// Epochs that are hidden are folded, and journalled at once; their net change is emitted at the epoch of the reveal.
 ///
-/// **Cost.** O(1) a record. State: one record a key, and the deletions that must be remembered.
+/// **Cost.** O(1) a record. State: one record a key, and the deletions that must be remembered; with `keep_ns` some
+/// 10 bytes a row more.
 ///
 /// ```
 /// use flowstone_operators::table::{TableInput, TableOptions, Versioned, upsert};
@@ -110,7 +132,7 @@ struct Open<R> {
 ///         let (input, live) = scope.new_input::<Vec<Record>>();
 ///         let sealed = None::<(u64, Record)>.to_stream(scope).container::<Vec<_>>();
 ///         let reveals = None::<()>.to_stream(scope).container::<Vec<_>>();
-///         let (rows, _changes) = upsert(TableInput { live, sealed, reveals }, TableOptions::default());
+///         let (rows, _changes) = upsert(TableInput { live, sealed, reveals, ticks: None }, TableOptions::default());
 ///         rows.inspect(move |(row, epoch, diff)| seen.send((row.2.clone().unwrap(), *epoch, *diff)).unwrap());
 ///         input
 ///     });
@@ -139,10 +161,12 @@ where
     let mut live = builder.new_input(input.live, Exchange::new(move |record: &R| owner(record.route(), peers)));
     let mut sealed = builder.new_input(input.sealed, Pipeline);
     let mut reveals = builder.new_input(input.reveals, Pipeline);
+    let mut ticks = input.ticks.map(|ticks| builder.new_input(ticks, Pipeline));
     let (rows_out, rows_stream) = builder.new_output();
     // What the journal has is not journalled again, and a reveal changes no state.
-    let (changes_out, changes_stream) =
-        builder.new_output_connection([(0, timely::progress::Antichain::from_elem(Default::default()))]);
+    let journalled = std::iter::once(0).chain(ticks.is_some().then_some(3));
+    let journalled = journalled.map(|port| (port, Antichain::from_elem(Default::default())));
+    let (changes_out, changes_stream) = builder.new_output_connection(journalled);
     let mut rows_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<(R, u64, isize)>>>::from(rows_out);
     let mut changes_out = OutputBuilder::<_, CapacityContainerBuilder<Vec<TableChange<R>>>>::from(changes_out);
 
@@ -160,7 +184,7 @@ where
                 if !journalled {
                     epoch.changes = None;
                 }
-                data.flat_map(|d| d.drain(..)).for_each(|record| epoch.live.offer(record));
+                data.flat_map(|d| d.drain(..)).for_each(|record| epoch.arrived.live.offer(record));
             });
             sealed.for_each_time(|time, data| {
                 let epoch = open.entry(*time.time()).or_insert_with(|| Open::new(time.retain(0)));
@@ -168,7 +192,7 @@ where
                 if *time.time() <= table.options.start.hydrate_at {
                     changes.for_each(|(sealed_at, record)| table.rows.load(sealed_at, record));
                 } else {
-                    epoch.sealed.extend(changes);
+                    epoch.arrived.sealed.extend(changes);
                 }
             });
             reveals.for_each_time(|time, data| {
@@ -177,21 +201,33 @@ where
                     open.entry(*time.time()).or_insert_with(|| Open::new(time.retain(0))).reveal = true;
                 }
             });
+            ticks.iter_mut().for_each(|ticks| {
+                ticks.for_each_time(|time, data| {
+                    data.for_each(|d| d.clear());
+                    let epoch = open.entry(*time.time()).or_insert_with(|| Open::new(time.retain(0)));
+                    epoch.arrived.tick = true;
+                    if table.options.journalled {
+                        epoch.changes.get_or_insert_with(|| time.retain(1));
+                    }
+                });
+            });
             let (mut rows_out, mut changes_out) = (rows_out.activate(), changes_out.activate());
             let may_change = |epoch: &u64, hidden: bool| {
-                frontiers[..2].iter().any(|f| f.less_equal(epoch)) || (hidden && frontiers[2].less_equal(epoch))
+                let input = frontiers[..2].iter().chain(frontiers.get(3));
+                input.into_iter().any(|f| f.less_equal(epoch)) || (hidden && frontiers[2].less_equal(epoch))
             };
             while let Some(entry) = open.first_entry().filter(|e| !may_change(e.key(), hold.is_some())) {
-                let (epoch, mut at) = entry.remove_entry();
-                let more = !frontiers[0].is_empty() || !open.is_empty();
+                let (epoch, at) = entry.remove_entry();
+                let more =
+                    !(frontiers[0].is_empty() && frontiers.get(3).is_none_or(|f| f.is_empty()) && open.is_empty());
                 let mut rows = rows_out.session(&at.rows);
                 let mut emit = |row: R, diff: isize| rows.give((row, epoch, diff));
                 match &at.changes {
                     Some(capability) => {
                         let mut changes = changes_out.session(capability);
-                        table.close(epoch, &mut at.live, at.sealed, &mut emit, |change| changes.give(change));
+                        table.close(epoch, at.arrived, &mut emit, |change| changes.give(change));
                     }
-                    None => table.close(epoch, &mut at.live, at.sealed, &mut emit, |_| ()),
+                    None => table.close(epoch, at.arrived, &mut emit, |_| ()),
                 }
                 if at.reveal {
                     table.reveal(more, emit);
@@ -208,7 +244,8 @@ where
 
 impl<R> Open<R> {
     fn new(rows: Capability<u64>) -> Self {
-        Open { rows, changes: None, live: Candidates::default(), sealed: Vec::new(), reveal: false }
+        let arrived = Arrived { live: Candidates::default(), sealed: Vec::new(), tick: false };
+        Open { rows, changes: None, arrived, reveal: false }
     }
 }
 
@@ -223,17 +260,22 @@ struct Table<R> {
 
 impl<R: Versioned + Clone> Table<R> {
     fn new(options: TableOptions) -> Self {
-        Table { rows: Rows::new(options.remember), options, loaded: false, held: None, revealed: false }
+        Table {
+            rows: Rows::new(options.remember, options.keep_ns),
+            options,
+            loaded: false,
+            held: None,
+            revealed: false,
+        }
     }
 
     /// An epoch is complete.
     fn close(
         &mut self,
         epoch: u64,
-        live: &mut Candidates<R>,
-        mut sealed: Vec<(u64, R)>,
+        arrived: Arrived<R>,
         emit: &mut impl FnMut(R, isize),
-        note: impl FnMut(TableChange<R>),
+        mut note: impl FnMut(TableChange<R>),
     ) {
         let start = self.options.start;
         let counters = self.options.counters.clone();
@@ -256,13 +298,16 @@ impl<R: Versioned + Clone> Table<R> {
             }
         };
         // Several epochs may be shown as one: in their order.
+        let Arrived { live, mut sealed, tick } = arrived;
         sealed.sort_by_key(|(sealed_at, _)| *sealed_at);
         sealed.into_iter().for_each(|(sealed_at, record)| rows.replay(sealed_at, record, &mut show));
-        let (newest, offered) = std::mem::take(live).finish();
+        let (newest, offered) = live.finish();
         // Not at epochs that are only repeated: what they forgot was noted then.
-        let found = if newest.is_empty() { Found::default() } else { rows.apply(epoch, newest, &mut show, note) };
+        let found = if newest.is_empty() { Found::default() } else { rows.apply(epoch, newest, &mut show, &mut note) };
+        let expired = if tick { rows.expire(epoch, &mut show, &mut note) } else { 0 };
         counters.superseded.fetch_add(offered.superseded + found.superseded, Relaxed);
         counters.ambiguous.fetch_add(offered.ambiguous + found.ambiguous, Relaxed);
+        counters.expired.fetch_add(found.expired + expired, Relaxed);
         counters.rows.fetch_add(grown as u64, Relaxed);
     }
 

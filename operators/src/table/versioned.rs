@@ -18,6 +18,11 @@ pub trait Versioned {
     fn same_row(&self, other: &Self) -> bool;
     /// Whether the order of the two is not given by their source: they come from different partitions, and have no version.
     fn is_ambiguous_with(&self, other: &Self) -> bool;
+    /// The first epoch at which a row is too old for a table that keeps rows for `keep_ns` nanoseconds after their time; none
+    /// for rows without a time, which stay.
+    fn expires(&self, _keep_ns: u64) -> Option<u64> {
+        None
+    }
 }
 
 /// Shared records fold like the records themselves.
@@ -42,5 +47,8 @@ impl<R: Versioned> Versioned for Arc<R> {
     }
     fn is_ambiguous_with(&self, other: &Self) -> bool {
         (**self).is_ambiguous_with(other)
+    }
+    fn expires(&self, keep_ns: u64) -> Option<u64> {
+        (**self).expires(keep_ns)
     }
 }

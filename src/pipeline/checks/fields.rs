@@ -1,5 +1,6 @@
 //! Fields that must fit each other: paths, keys, and the numbers of a fuse.
 
+use super::super::join;
 use super::super::problem::Report;
 use super::super::tree::Entry;
 use super::super::units::Span;
@@ -28,7 +29,10 @@ fn keyed(settings: &Settings<'_>, report: &mut Report) {
     for again in duplicates(&keys) {
         again.problem(report, format!("{:?} is in the key already", again.text), None);
     }
-    let paths = keys.into_iter().chain(settings.text("version")).chain(settings.text("delete"));
+    let retention = settings.get("retention");
+    let retention = retention.map(|entry| Settings { path: join(&settings.path, "retention"), node: &entry.value });
+    let time = retention.and_then(|retention| retention.text("time"));
+    let paths = keys.into_iter().chain(settings.text("version")).chain(settings.text("delete")).chain(time);
     paths.for_each(|path| single_value(&path, report));
     if let (Some(tombstones), None, true) =
         (settings.text("tombstones"), settings.get("version"), settings.get("key").is_some())
@@ -44,9 +48,9 @@ fn without_key(source: &Item<'_>, report: &mut Report) {
     if source.is_keyed() {
         return;
     }
-    for field in ["version", "delete", "tombstones"] {
+    for field in ["version", "delete", "tombstones", "retention"] {
         if let Some(Entry { at, .. }) = source.get(field) {
-            let path = super::super::join(&source.path(), field);
+            let path = join(&source.path(), field);
             let message = format!("{path}: means nothing without a key");
             let hint = format!("give {} a key, or say it in the upsert that reads it", source.path());
             report.problem(*at, &path, message, Some(hint));

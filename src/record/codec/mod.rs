@@ -8,7 +8,7 @@
 //! | scalar | `1` int (signed), or `2` int (above 2^63 - 1), or `3` text |
 //! | key of a record | scalar; or `16` n scalars, for a composite key |
 //! | key of a dead letter | `17`, node: text, origin: text, offset: int |
-//! | record | format: `1`; flags: 1 has a version, 2 has a body; source: n, partition: n, offset: n; version: z; body |
+//! | record | format: `1`; flags: 1 has a version, 2 has a body, 4 has a time; source: n, partition: n, offset: n; version: z; time: z; body |
 //! | body | fingerprint: int; payload: bytes; number of facets: n; facets |
 //! | facets | `0` and the reason: text, if the operator can not use the row; else `1`, asset: scalar, type: text, start: n, length: n, context, number of pieces: n, pieces |
 //! | context | `0`; or `1`, start: n, length: n, in the payload |
@@ -48,6 +48,7 @@ const LETTER: u8 = 17;
 
 const HAS_VERSION: u8 = 1;
 const HAS_BODY: u8 = 2;
+const HAS_TIME: u8 = 4;
 
 /// Bytes that are no row. The journal's checksums hold, or they would not have come here: written by another version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,7 +94,7 @@ impl Decoder {
         let mut input = Input::new(value);
         input.format()?;
         let flags = input.byte()?;
-        if flags & !(HAS_VERSION | HAS_BODY) != 0 {
+        if flags & !(HAS_VERSION | HAS_BODY | HAS_TIME) != 0 {
             return Err(CodecError::Invalid("flag"));
         }
         let position = Position {
@@ -102,9 +103,10 @@ impl Decoder {
             offset: input.number()?,
         };
         let version = if flags & HAS_VERSION != 0 { Some(input.signed()?) } else { None };
+        let time_ns = if flags & HAS_TIME != 0 { Some(input.signed()?) } else { None };
         let body = if flags & HAS_BODY != 0 { Some(self.body(&mut input)?) } else { None };
         input.end()?;
-        Ok(Record { key, route, version, position, body })
+        Ok(Record { key, route, version, time_ns, position, body })
     }
 
     fn body(&mut self, input: &mut Input<'_>) -> Result<Body, CodecError> {

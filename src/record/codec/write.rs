@@ -1,6 +1,6 @@
 //! Writing rows.
 
-use super::{COMPOSITE, FORMAT, HAS_BODY, HAS_VERSION, INT, LETTER, STR, UINT};
+use super::{COMPOSITE, FORMAT, HAS_BODY, HAS_TIME, HAS_VERSION, INT, LETTER, STR, UINT};
 use crate::record::row::{Body, DeadLetter, Facets, Lead, Record};
 use crate::record::scalar::{Key, Scalar};
 
@@ -21,12 +21,17 @@ pub fn encode_key(key: &Key, out: &mut Vec<u8>) {
 pub fn encode_record(record: &Record, fingerprint: u64, out: &mut Vec<u8>) {
     let flag = |flag: u8, is_set: bool| if is_set { flag } else { 0 };
     out.push(FORMAT);
-    out.push(flag(HAS_VERSION, record.version.is_some()) | flag(HAS_BODY, record.body.is_some()));
+    let flags = [
+        (HAS_VERSION, record.version.is_some()),
+        (HAS_BODY, record.body.is_some()),
+        (HAS_TIME, record.time_ns.is_some()),
+    ];
+    out.push(flags.into_iter().map(|(value, is_set)| flag(value, is_set)).sum());
     number(record.position.source.into(), out);
     number(record.position.partition.into(), out);
     number(record.position.offset, out);
-    if let Some(version) = record.version {
-        number((version << 1 ^ version >> 63) as u64, out);
+    for value in [record.version, record.time_ns].into_iter().flatten() {
+        number((value << 1 ^ value >> 63) as u64, out);
     }
     if let Some(body) = &record.body {
         self::body(body, fingerprint, out);

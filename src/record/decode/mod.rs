@@ -21,6 +21,8 @@ pub struct DecodeSpec {
     pub version: Option<FieldPath>,
     /// The field whose `true` marks a deletion.
     pub delete: Option<FieldPath>,
+    /// The field that holds the time after which a row is kept for a while only.
+    pub time: Option<FieldPath>,
     /// What each `fuse` that reads the table takes.
     pub facets: Vec<FacetSpec>,
 }
@@ -53,6 +55,7 @@ pub struct Decoder {
     key: Vec<FieldId>,
     version: Option<FieldId>,
     delete: Option<FieldId>,
+    time: Option<FieldId>,
     facets: Vec<FacetPlan>,
     strings: Interner,
     fields: Fields,
@@ -80,8 +83,9 @@ impl Decoder {
         let key: Vec<FieldId> = spec.key.iter().map(|path| tree.add(path)).collect();
         let version = spec.version.as_ref().map(|path| tree.add(path));
         let delete = spec.delete.as_ref().map(|path| tree.add(path));
+        let time = spec.time.as_ref().map(|path| tree.add(path));
         let facets = spec.facets.iter().map(|facet| FacetPlan::new(facet, spec, &mut tree)).collect();
-        Decoder { tree, key, version, delete, facets, strings: Interner::new(), fields: Fields::default() }
+        Decoder { tree, key, version, delete, time, facets, strings: Interner::new(), fields: Fields::default() }
     }
 
     /// Decodes one record. `origin` is its key if the table has none of its own.
@@ -100,17 +104,21 @@ impl Decoder {
             [field] => Key::One(self.scalar(payload, *field)?),
             fields => Key::Composite(fields.iter().map(|f| self.scalar(payload, *f)).collect::<Result<_, _>>()?),
         };
-        let version = self.version.map(|field| self.version(payload, field)).transpose()?;
+        let version = "an integer of 64 bits or an RFC 3339 time";
+        let version = self.version.map(|field| self.integer_or_time(payload, field, version)).transpose()?;
+        let mut time_ns = None;
         let body = if self.is_deletion(payload)? {
             None
         } else {
+            let time = "a time: integer nanoseconds since 1970, or RFC 3339";
+            time_ns = self.time.map(|field| self.integer_or_time(payload, field, time)).transpose()?;
             let mut facets = SmallVec::with_capacity(self.facets.len());
             for at in 0..self.facets.len() {
                 facets.push(Ok(self.facets(payload, at)?));
             }
             Some(Body { payload: payload.as_bytes().into(), facets })
         };
-        Ok(Record::new(key, version, position, body))
+        Ok(Record::new(key, version, position, body).with_time(time_ns))
     }
 
     /// What each `fuse` takes from the payload of a row that was decoded before, perhaps for other operators; or why it can
@@ -153,9 +161,10 @@ impl Decoder {
         Ok(Some(self.strings.share(&text)))
     }
 
-    fn version(&self, payload: &str, field: FieldId) -> Result<i64, String> {
+    /// An integer as it is, a time in nanoseconds since 1970.
+    fn integer_or_time(&self, payload: &str, field: FieldId, expected: &str) -> Result<i64, String> {
         let raw = self.value(payload, field)?;
-        let wrong = || self.wrong(field, "an integer of 64 bits or an RFC 3339 time", raw);
+        let wrong = || self.wrong(field, expected, raw);
         if !raw.starts_with('"') {
             return raw.parse().map_err(|_| wrong());
         }

@@ -25,7 +25,7 @@ fn facet() -> FacetSpec {
 
 fn spec(facets: Vec<FacetSpec>) -> DecodeSpec {
     let path = FieldPath::literal;
-    DecodeSpec { key: vec![path("/annotation_id")], version: None, delete: Some(path("/deleted")), facets }
+    DecodeSpec { key: vec![path("/annotation_id")], version: None, delete: Some(path("/deleted")), time: None, facets }
 }
 
 fn decode_with(spec: &DecodeSpec, json: &str) -> Result<Record, String> {
@@ -105,6 +105,23 @@ fn bad_ranges_are_refused_with_their_reason() {
         let reason = with("1", bad);
         assert_eq!(reason, format!("field /time_range/end_time_ns is not a time in integer nanoseconds: {bad}"));
     }
+}
+
+#[test]
+fn a_row_of_a_table_that_lets_rows_go_needs_a_time() {
+    let spec = DecodeSpec { time: Some(FieldPath::literal("/at")), ..spec(vec![]) };
+    let timed =
+        |at: &str| decode_with(&spec, &format!(r#"{{"annotation_id":1,"at":{at}}}"#)).map(|record| record.time_ns);
+    assert_eq!(timed("1700000000000000001"), Ok(Some(1_700_000_000_000_000_001)));
+    assert_eq!(timed("-1"), Ok(Some(-1)));
+    assert_eq!(timed(r#""1970-01-01T01:00:00.5+01:00""#), Ok(Some(500_000_000)));
+    for bad in ["1.5", "null", "\"yesterday\"", "9223372036854775808", "\"9999-01-01T00:00:00Z\""] {
+        let expected = "a time: integer nanoseconds since 1970, or RFC 3339";
+        assert_eq!(timed(bad), Err(format!("field /at is not {expected}: {bad}")));
+    }
+    assert_eq!(decode_with(&spec, r#"{"annotation_id":1}"#).unwrap_err(), "no field /at");
+    let deletion = decode_with(&spec, r#"{"annotation_id":1,"deleted":true}"#).unwrap();
+    assert_eq!((deletion.body, deletion.time_ns), (None, None), "a deletion needs none");
 }
 
 #[test]

@@ -110,7 +110,7 @@ impl Stage {
         self.named += partitions.len() as u32;
         let partitions = partitions.into_iter().map(|(number, name)| (0, number, name)).collect();
         self.openings.advance_to(epoch);
-        self.openings.send(Opening { hidden, partitions });
+        self.openings.send(Opening { hidden, tick: false, partitions });
         self.openings.flush();
     }
 

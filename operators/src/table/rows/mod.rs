@@ -6,6 +6,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::candidates::Found;
+use super::deadlines::Deadlines;
 use super::versioned::Versioned;
 
 /// A change of a table's state, for a journal. A deletion that must be remembered is state too.
@@ -25,6 +26,8 @@ pub(super) struct Rows<R> {
     deletions: VecDeque<(u64, R)>,
     /// How long they are remembered, in the unit of epochs.
     remember: u64,
+    /// Only where rows go with time.
+    deadlines: Option<Deadlines>,
 }
 
 #[derive(Debug)]
@@ -40,8 +43,10 @@ fn is_gone<R: Versioned>(record: &R) -> bool {
 }
 
 impl<R: Versioned + Clone> Rows<R> {
-    pub(super) fn new(remember: u64) -> Self {
-        Rows { slots: HashTable::new(), deletions: VecDeque::new(), remember }
+    /// Deletions are remembered for `remember` epochs, rows kept for `keep_ns` after their time.
+    pub(super) fn new(remember: u64, keep_ns: Option<u64>) -> Self {
+        let deadlines = keep_ns.map(Deadlines::new);
+        Rows { slots: HashTable::new(), deletions: VecDeque::new(), remember, deadlines }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -49,7 +54,8 @@ impl<R: Versioned + Clone> Rows<R> {
     }
 
     /// Applies the newest records of an epoch. Emits the rows that go (-1) and come (+1), and notes each change of state. A
-    /// record that changes no row emits nothing; it is noted all the same, because later ones are compared with it.
+    /// record that changes no row emits nothing; it is noted all the same, because later ones are compared with it. One that is
+    /// too old goes as it comes, and so does the row that it replaces.
     pub(super) fn apply(
         &mut self,
         epoch: u64,
@@ -64,14 +70,20 @@ impl<R: Versioned + Clone> Rows<R> {
         let mut found = Found::default();
         for record in newest {
             let route = record.route();
+            let is_late = self.deadlines.as_ref().is_some_and(|deadlines| deadlines.is_due(&record, epoch));
             let same = |slot: &Slot<R>| slot.route == route && slot.record.same_key(&record);
             match self.slots.entry(route, same, |slot| slot.route) {
+                Entry::Vacant(_) if is_late => {
+                    found.expired += 1;
+                    continue;
+                }
                 Entry::Vacant(_) if is_gone(&record) => continue,
                 Entry::Vacant(vacant) => {
                     if !record.is_deletion() {
                         emit(&record, 1);
                     }
                     note(TableChange::Set(record.clone()));
+                    track(&mut self.deadlines, None, &record);
                     vacant.insert(Slot { route, epoch, record: record.clone() });
                 }
                 Entry::Occupied(mut occupied) => {
@@ -81,13 +93,15 @@ impl<R: Versioned + Clone> Rows<R> {
                         found.superseded += 1;
                         continue;
                     }
-                    difference(&slot.record, &record, &mut emit);
-                    if is_gone(&record) {
+                    difference(&slot.record, Some(&record).filter(|_| !is_late), &mut emit);
+                    if is_late || is_gone(&record) {
+                        found.expired += u64::from(is_late);
                         note(TableChange::Remove(record));
                         occupied.remove();
                         continue;
                     }
                     note(TableChange::Set(record.clone()));
+                    track(&mut self.deadlines, Some(&slot.record), &record);
                     *slot = Slot { route, epoch, record: record.clone() };
                 }
             }
@@ -120,6 +134,41 @@ impl<R: Versioned + Clone> Rows<R> {
         let mut deletions: Vec<_> = deletions.map(|slot| (slot.epoch, slot.record.clone())).collect();
         deletions.sort_by_key(|(epoch, _)| *epoch);
         self.deletions = deletions.into();
+        self.track_all();
+    }
+
+    /// Lets the rows go whose time is over (-1). Their number.
+    pub(super) fn expire(
+        &mut self,
+        epoch: u64,
+        mut emit: impl FnMut(&R, isize),
+        mut note: impl FnMut(TableChange<R>),
+    ) -> u64 {
+        let Some(deadlines) = &mut self.deadlines else { return 0 };
+        let mut expired = 0;
+        for route in deadlines.take(epoch) {
+            let due = |slot: &Slot<R>| slot.route == route && deadlines.is_due(&slot.record, epoch);
+            while let Ok(entry) = self.slots.find_entry(route, due) {
+                let record = entry.remove().0.record;
+                emit(&record, -1);
+                note(TableChange::Remove(record));
+                expired += 1;
+            }
+            let others = self.slots.iter_hash(route).filter(|slot| slot.route == route);
+            others.for_each(|slot| deadlines.track(None, &slot.record));
+        }
+        if deadlines.is_bloated(self.slots.len()) {
+            self.track_all();
+        }
+        expired
+    }
+
+    /// Makes the deadlines anew.
+    fn track_all(&mut self) {
+        if let Some(deadlines) = &mut self.deadlines {
+            deadlines.clear();
+            self.slots.iter().for_each(|slot| deadlines.track(None, &slot.record));
+        }
     }
 
     /// Applies what an epoch had made of the rows when it was first there; its order was decided then.
@@ -135,13 +184,15 @@ impl<R: Versioned + Clone> Rows<R> {
                 if !record.is_deletion() {
                     emit(&record, 1);
                 }
+                track(&mut self.deadlines, None, &record);
                 vacant.insert(Slot { route, epoch, record });
             }
             Entry::Occupied(mut occupied) => {
-                difference(&occupied.get().record, &record, &mut emit);
+                difference(&occupied.get().record, Some(&record), &mut emit);
                 if is_gone(&record) {
                     occupied.remove();
                 } else {
+                    track(&mut self.deadlines, Some(&occupied.get().record), &record);
                     *occupied.get_mut() = Slot { route, epoch, record };
                 }
             }
@@ -180,15 +231,22 @@ impl<R: Versioned + Clone> Rows<R> {
     }
 }
 
-/// What becomes of the row when a key's record is replaced.
-fn difference<R: Versioned>(old: &R, new: &R, emit: &mut impl FnMut(&R, isize)) {
-    if old.is_deletion() == new.is_deletion() && old.same_row(new) {
+fn track<R: Versioned>(deadlines: &mut Option<Deadlines>, before: Option<&R>, record: &R) {
+    if let Some(deadlines) = deadlines {
+        deadlines.track(before, record);
+    }
+}
+
+/// What becomes of the row when a key's record is replaced, or goes.
+fn difference<R: Versioned>(old: &R, new: Option<&R>, emit: &mut impl FnMut(&R, isize)) {
+    let new = new.filter(|new| !new.is_deletion());
+    if new.is_some_and(|new| !old.is_deletion() && old.same_row(new)) {
         return;
     }
     if !old.is_deletion() {
         emit(old, -1);
     }
-    if !new.is_deletion() {
+    if let Some(new) = new {
         emit(new, 1);
     }
 }

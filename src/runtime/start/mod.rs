@@ -405,3 +405,6 @@ impl Start {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,8 +114,8 @@ mod tests {
 
     fn a_part() -> Vec<u8> {
         let mut builder = PartBuilder::new();
-        for n in 0..2000u64 {
-            builder.add(n as u16 % 3, n << 52, 7 + n % 5, &n.to_le_bytes(), (n % 7 > 0).then_some(b"value"));
+        for n in 0..60u64 {
+            builder.add(n as u16 % 3, n << 57, 7 + n % 5, &n.to_le_bytes(), (n % 7 > 0).then_some(b"value"));
         }
         builder.finish().bytes.to_vec()
     }

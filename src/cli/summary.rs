@@ -168,7 +168,11 @@ impl Summary {
             ));
         }
         for t in self.tables.iter().filter(|t| t.expired > 0) {
-            text.push_str(&format!("{}: {} older than `retention:` keeps\n", t.name, counted(t.expired, "row")));
+            text.push_str(&format!(
+                "{}: {} gone, or never there: older than `retention:` keeps them\n",
+                t.name,
+                counted(t.expired, "row")
+            ));
         }
         if self.dead_letters() > 0 {
             text.push_str(&format!("{} in {}\n", counted(self.dead_letters(), "dead letter"), self.dead_letters_path));

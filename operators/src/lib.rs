@@ -10,6 +10,7 @@
 //! | [`route`] | which worker owns a key |
 //! | [`table`] | [`upsert`](table::upsert): records folded into at most one row a key |
 //! | [`mod@fuse`] | [`fuse`](fuse::fuse): what overlaps in time, per asset, becomes moments |
+//! | [`reaper`] | where state goes that nobody needs any more |
 //! | `testing` | a harness for laws, at any number of workers (with the feature `testing`) |
 //!
 //! # Intervals
@@ -73,6 +74,7 @@
 
 pub mod fuse;
 pub mod interval;
+pub mod reaper;
 pub mod route;
 pub mod table;
 #[cfg(any(test, feature = "testing"))]

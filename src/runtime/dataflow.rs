@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowstone_operators::reaper::Reaper;
 use flowstone_operators::table::{TableInput, TableOptions, TableStart, Tick, tail, upsert};
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Concatenate, ConnectLoop, Feedback, Probe};
@@ -174,7 +175,8 @@ fn collections<'scope>(
         let table_start = TableStart { hydrate_at: start.sealed.hydrate_at, hidden_from: start.hidden_from };
         let counters = metrics.table.clone();
         let (remember, keep_ns) = (plan.remember_ms, plan.keep_ns);
-        let options = TableOptions { remember, keep_ns, counters, start: table_start, journalled };
+        let reaper = reaper();
+        let options = TableOptions { remember, keep_ns, counters, start: table_start, journalled, reaper };
         let ticks = sources.ticks.clone().filter(|_| keep_ns.is_some());
         let (table, changed) = upsert(TableInput { live, sealed, reveals: sources.reveals.clone(), ticks }, options);
         changes.push(changed.map(move |change| row::record(id, change)));
@@ -254,4 +256,12 @@ fn sink<'scope>(
         on_error: Box::new(move |source| control.fail(RunError::Sink { name: owner, source })),
     };
     write(changes, reveals, shell, setup.writers.placement(number, index))
+}
+
+/// Frees what is left of a run beside whoever goes on.
+pub(super) fn reaper() -> Reaper {
+    Reaper::new(|state| {
+        // Without a thread it is freed here, with the closure that could not be started.
+        let _ = std::thread::Builder::new().name("free".to_owned()).spawn(move || drop(state));
+    })
 }

@@ -9,7 +9,7 @@ use flowstone_operators::interval::Interval;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, OkErr};
 
-use super::dataflow::Rows;
+use super::dataflow::{Rows, reaper};
 use super::metrics::FuseMetrics;
 use crate::pipeline::compile::FusePlan;
 use crate::record::{DeadLetter, Fused, Key, Record, Rejected, Row, Scalar, moment_bytes};
@@ -26,7 +26,8 @@ pub(super) fn moments_of<'scope>(
     let options = match quiet_through {
         Some(epoch) => plan.options.clone().with_quiet_through(epoch),
         None => plan.options.clone(),
-    };
+    }
+    .with_reaper(reaper());
     let name = plan.name.clone();
     let (usable, unusable) = table.inner.ok_err(move |(record, epoch, diff)| match record.body().unusable(at) {
         None => Ok(((record.body().facets(at).asset.clone(), record), epoch, diff)),

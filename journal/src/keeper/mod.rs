@@ -16,6 +16,12 @@ use crate::manifest::{Entry, PartRef, Record, Replaced, SNAPSHOT_EVERY, State, e
 use crate::merge::{self, Job};
 use background::{Merging, Remover};
 
+/// How long a run is new; see [`LARGE_BYTES`].
+const SETTLING: Duration = Duration::from_secs(10);
+
+/// A merge of more bytes than this waits until the run is not new any more.
+const LARGE_BYTES: u64 = 16 << 20;
+
 /// How soon to look after a merge or a removal that runs.
 const POLL: Duration = Duration::from_millis(20);
 /// How long to let merging be after the store failed.
@@ -40,6 +46,8 @@ pub struct Keeper {
     /// A merge whose output is durable, and that no entry tells of yet.
     merged: Option<Replaced>,
     merge_after: Option<Instant>,
+    /// Until then large merges wait: a run that has just begun has better things to do, and many end soon.
+    settles_at: Option<Instant>,
     /// Numbers the parts that the keeper itself stores.
     next_part: u64,
 }
@@ -65,6 +73,7 @@ impl Keeper {
             merging: None,
             merged: None,
             merge_after: None,
+            settles_at: None,
             next_part: 0,
         };
         loop {
@@ -99,6 +108,7 @@ impl Keeper {
     /// state named is removed, and nothing is merged: a run that never says so only grows.
     pub fn hydrated(&mut self) {
         self.hydrated = true;
+        self.settles_at = Some(Instant::now() + SETTLING);
         let doomed = std::mem::take(&mut self.doomed);
         self.remove(doomed);
     }
@@ -247,6 +257,11 @@ impl Keeper {
             return;
         }
         let Some(inputs) = merge::choose(&self.state) else { return };
+        let settles_at = self.settles_at.filter(|at| now < *at);
+        if let Some(at) = settles_at.filter(|_| inputs.iter().map(|part| part.bytes).sum::<u64>() > LARGE_BYTES) {
+            self.merge_after = Some(at);
+            return;
+        }
         let job = self.job(inputs);
         match Merging::start(&self.journal, job) {
             Ok(merging) => self.merging = Some(merging),

@@ -80,8 +80,8 @@ pub fn fuse<'scope, A, C, K, F>(
     facets: F,
 ) -> (VecCollection<'scope, u64, Moment<A, C>, isize>, VecCollection<'scope, u64, Rejection<A>, isize>)
 where
-    A: ExchangeData + Ord + Hash + Clone + Route,
-    C: ExchangeData + Ord + Clone,
+    A: ExchangeData + Ord + Hash + Clone + Route + Send,
+    C: ExchangeData + Ord + Clone + Send,
     K: Ord + 'static,
     F: Fn(&C) -> Facets<'_, K> + 'static,
 {
@@ -151,6 +151,9 @@ where
                 }
                 drop((moments, rejections));
                 ready.pop_front();
+            }
+            if frontiers[0].is_empty() && open.is_empty() && !timelines.is_empty() {
+                options.reaper.take(std::mem::take(&mut timelines));
             }
         }
     });

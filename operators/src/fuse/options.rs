@@ -1,6 +1,7 @@
 //! What fusion is asked to do.
 
 use crate::interval::Grid;
+use crate::reaper::Reaper;
 
 /// What one fused document stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +32,20 @@ pub struct FuseOptions<K> {
     pub(super) require: Vec<K>,
     pub(super) max_children: usize,
     pub(super) quiet_through: Option<u64>,
+    pub(super) reaper: Reaper,
 }
 
 impl<K: Ord> FuseOptions<K> {
     /// Documents of this form with at least two kinds, and any number of children.
     pub fn new(emit: Emit) -> Self {
-        FuseOptions { emit, min_kinds: 2, require: Vec::new(), max_children: usize::MAX, quiet_through: None }
+        FuseOptions {
+            emit,
+            min_kinds: 2,
+            require: Vec::new(),
+            max_children: usize::MAX,
+            quiet_through: None,
+            reaper: Reaper::default(),
+        }
     }
 
     /// A document needs children of at least so many kinds.
@@ -64,6 +73,12 @@ impl<K: Ord> FuseOptions<K> {
     /// Such input must be additions alone, and each of them once. It costs no sweep and forms no document.
     pub fn with_quiet_through(mut self, epoch: u64) -> Self {
         self.quiet_through = Some(epoch);
+        self
+    }
+
+    /// Where the state goes when the input has ended.
+    pub fn with_reaper(mut self, reaper: Reaper) -> Self {
+        self.reaper = reaper;
         self
     }
 

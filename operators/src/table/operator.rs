@@ -18,6 +18,7 @@ use super::candidates::{Candidates, Found};
 use super::held::Held;
 use super::rows::{Rows, TableChange};
 use super::versioned::Versioned;
+use crate::reaper::Reaper;
 use crate::route::owner;
 
 /// Options of [`upsert`].
@@ -33,6 +34,8 @@ pub struct TableOptions {
     pub start: TableStart,
     /// Whether somebody reads the changes of its state.
     pub journalled: bool,
+    /// Takes the rows when the input has ended.
+    pub reaper: Reaper,
 }
 
 /// Where a table starts: what of its epochs was there before.
@@ -152,7 +155,7 @@ pub fn upsert<'scope, R, V>(
     options: TableOptions,
 ) -> (VecCollection<'scope, u64, R, isize>, StreamVec<'scope, u64, TableChange<R>>)
 where
-    R: Versioned + ExchangeData + Clone,
+    R: Versioned + ExchangeData + Clone + Send,
     V: Clone + 'static,
 {
     let scope = input.live.scope();
@@ -237,6 +240,9 @@ where
             if hold.is_some() && frontiers[2].is_empty() && open.values().all(|at| !at.reveal) {
                 hold = None; // the run ends before it has caught up
             }
+            if open.is_empty() && frontiers.iter().all(|f| f.is_empty()) {
+                table.end();
+            }
         }
     });
     (rows_stream.as_collection(), changes_stream)
@@ -258,7 +264,7 @@ struct Table<R> {
     revealed: bool,
 }
 
-impl<R: Versioned + Clone> Table<R> {
+impl<R: Versioned + Clone + Send + 'static> Table<R> {
     fn new(options: TableOptions) -> Self {
         Table {
             rows: Rows::new(options.remember, options.keep_ns),
@@ -309,6 +315,12 @@ impl<R: Versioned + Clone> Table<R> {
         counters.ambiguous.fetch_add(offered.ambiguous + found.ambiguous, Relaxed);
         counters.expired.fetch_add(found.expired + expired, Relaxed);
         counters.rows.fetch_add(grown as u64, Relaxed);
+    }
+
+    /// Nothing will follow.
+    fn end(&mut self) {
+        let rows = std::mem::replace(&mut self.rows, Rows::new(self.options.remember, self.options.keep_ns));
+        self.options.reaper.take((rows, self.held.take()));
     }
 
     fn reveal(&mut self, more: bool, emit: impl FnMut(R, isize)) {

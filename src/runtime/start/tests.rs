@@ -41,7 +41,8 @@ fn store(id: &str, upper: u64) -> Option<StoreState> {
 impl Site {
     fn register(&mut self, catch_up: bool, stores: &[Option<StoreState>], above: u64) -> Result<Start, Refused> {
         let state = self.keeper.state().clone();
-        let opening = Opening { plan: &self.plan, nodes: self.nodes.clone(), state: &state, consent: &self.consent, catch_up };
+        let opening =
+            Opening { plan: &self.plan, nodes: self.nodes.clone(), state: &state, consent: &self.consent, catch_up };
         opening.check()?;
         let seen: Vec<Seen> = stores.iter().map(|store| Seen { store: store.clone(), mark: None }).collect();
         let mut registration = opening.register(&seen, above)?;
@@ -54,7 +55,11 @@ impl Site {
         let filling = |sink: &SinkState| SinkState { standing: Standing::Filling { at: epoch }, ..sink.clone() };
         let waiting = |sink: &SinkState| sink.standing == Standing::AwaitingReveal;
         let state = self.keeper.state().clone();
-        let sinks = state.sinks.iter().filter(|(_, sink)| waiting(sink)).map(|(name, sink)| (name.clone(), Some(filling(sink))));
+        let sinks = state
+            .sinks
+            .iter()
+            .filter(|(_, sink)| waiting(sink))
+            .map(|(name, sink)| (name.clone(), Some(filling(sink))));
         let seals = vec![Seal { epoch, bindings: Vec::new() }];
         self.keeper.append(Entry { reveal: Some(epoch), seals, sinks: sinks.collect(), ..Entry::default() }).unwrap();
         let written = |sink: &SinkState| SinkState {

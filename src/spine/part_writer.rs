@@ -63,7 +63,8 @@ pub fn part_writer<'scope>(
     let prefix = format!("{}-{}", writer.run, scope.index());
     let helper = Helper::spawn(scope, &address, "parts", move |jobs, reply| {
         let PartWriter { journal, facets, on_error, .. } = writer;
-        if let Err(error) = (Writing { journal, prefix, facets, number: 0 }).work(jobs, reply) {
+        if let Err(error) = (Writing { journal, prefix, facets, part: PartBuilder::new(), number: 0 }).work(jobs, reply)
+        {
             on_error(error);
             reply.wake();
         }
@@ -106,6 +107,7 @@ struct Writing {
     journal: Journal,
     prefix: String,
     facets: BTreeMap<TableId, u64>,
+    part: PartBuilder,
     number: u64,
 }
 
@@ -142,14 +144,14 @@ impl Writing {
         Ok(())
     }
 
-    fn build(&self, jobs: &[Job]) -> Option<flowstone_journal::BuiltPart> {
-        let mut part = PartBuilder::new();
+    fn build(&mut self, jobs: &[Job]) -> Option<flowstone_journal::BuiltPart> {
+        let part = &mut self.part;
         let mut encoder = Encoder::default();
         for (epoch, changes) in jobs {
             for change in changes.iter().flatten() {
-                encoder.add(&mut part, *epoch, change, self.facets.get(&change.0).copied().unwrap_or(0));
+                encoder.add(part, *epoch, change, self.facets.get(&change.0).copied().unwrap_or(0));
             }
         }
-        (!part.is_empty()).then(|| part.finish())
+        (!part.is_empty()).then(|| part.build())
     }
 }

@@ -62,8 +62,9 @@
 //! assert_eq!(job.with_memory("annotations", annotations).run()?, Outcome::Complete);
 //!
 //! // A fill is one file with the whole content, a line a document.
-//! let file = std::fs::read_dir(folder.path().join("found"))?.next().expect("the fill")?.path();
-//! let line: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+//! let mut files = std::fs::read_dir(folder.path().join("found"))?.map_while(Result::ok);
+//! let fill = files.find(|file| file.file_name().to_string_lossy().ends_with(".fill.ndjson")).expect("the fill");
+//! let line: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(fill.path())?)?;
 //! assert_eq!(line["key"], serde_json::json!(["a7", 4_000_000_000_u64]));
 //! assert_eq!(line["document"]["time_bucket_end_ns"], 8_000_000_000_u64);
 //! assert_eq!(line["document"]["source_annotations"][0]["label"], "Joey");

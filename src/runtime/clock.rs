@@ -11,7 +11,7 @@ use timely::dataflow::{Scope, StreamVec};
 
 use super::Control;
 use crate::sink::Reveal;
-use crate::source::operator::{Opening, Report};
+use crate::source::messages::{Opening, Report};
 
 /// How often the clock looks for a request to stop, when it has nothing else to do.
 const STOP_DELAY: Duration = Duration::from_millis(50);

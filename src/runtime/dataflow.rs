@@ -20,7 +20,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowstone_operators::reaper::Reaper;
 use flowstone_operators::table::{TableInput, TableOptions, TableStart, Tick, tail, upsert};
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Concatenate, ConnectLoop, Feedback, Probe};
@@ -28,22 +27,23 @@ use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
 use super::RunError;
 use super::clock::{self, EpochClock, Openings};
-use super::fusion::{moments_of, rejections};
+use super::fusion::{Rows, moments_of, rejections};
+use super::memory::reaper;
 use super::setup::Setup;
 use crate::pipeline::compile::Collection;
-use crate::record::{DeadLetter, Row, RowDiff};
+use crate::record::{DeadLetter, Row};
 use crate::sink::gate::gate;
 use crate::sink::shell::{Shell, write};
 use crate::sink::{Never, Reveal};
 use crate::source::decode::decode;
 use crate::source::feeder::{Batch, Share};
-use crate::source::operator::{Binding, Lag, source};
+use crate::source::messages::Binding;
+use crate::source::operator::{Lag, source};
 use crate::spine::committer::{Committed, Committing, committer};
 use crate::spine::part_writer::{PartWriter, part_writer};
 use crate::spine::row::{self, Change, TableId};
 use crate::spine::sealed::{SealedStreams, sealed_changes};
 
-pub(super) type Rows<'scope> = StreamVec<'scope, u64, RowDiff>;
 type Nothing<'scope> = StreamVec<'scope, u64, Never>;
 
 /// The collections of a pipeline.
@@ -256,12 +256,4 @@ fn sink<'scope>(
         on_error: Box::new(move |source| control.fail(RunError::Sink { name: owner, source })),
     };
     write(changes, reveals, shell, setup.writers.placement(number, index))
-}
-
-/// Frees what is left of a run beside whoever goes on.
-pub(super) fn reaper() -> Reaper {
-    Reaper::new(|state| {
-        // Without a thread it is freed here, with the closure that could not be started.
-        let _ = std::thread::Builder::new().name("free".to_owned()).spawn(move || drop(state));
-    })
 }

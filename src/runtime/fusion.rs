@@ -6,13 +6,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use differential_dataflow::{AsCollection, VecCollection};
 use flowstone_operators::fuse::{Facets, Rejection, fuse};
 use flowstone_operators::interval::Interval;
+use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, OkErr};
 
-use super::dataflow::{Rows, reaper};
+use super::memory::reaper;
 use super::metrics::FuseMetrics;
 use crate::pipeline::compile::FusePlan;
-use crate::record::{DeadLetter, Fused, Key, Record, Rejected, Row, Scalar, moment_bytes};
+use crate::record::{DeadLetter, Fused, Key, Record, Rejected, Row, RowDiff, Scalar, moment_bytes};
+
+/// Changes of a collection of the pipeline.
+pub(super) type Rows<'scope> = StreamVec<'scope, u64, RowDiff>;
 
 /// The documents of a `fuse`, and those that it rejects. Up to `quiet_through` its readers know what the table gives.
 pub(super) fn moments_of<'scope>(

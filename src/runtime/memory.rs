@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowstone_operators::reaper::Reaper;
+
 use super::RunError;
 use super::control::Control;
 use super::metrics::{Metrics, read};
@@ -63,6 +65,14 @@ impl Memory {
         };
         std::thread::Builder::new().name("memory".to_owned()).spawn(watch).expect("the system can start a thread");
     }
+}
+
+/// Frees what is left of a run beside whoever goes on.
+pub(super) fn reaper() -> Reaper {
+    Reaper::new(|state| {
+        // Without a thread it is freed here, with the closure that could not be started.
+        let _ = std::thread::Builder::new().name("free".to_owned()).spawn(move || drop(state));
+    })
 }
 
 /// What holds memory, for people.

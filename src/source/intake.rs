@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Bookmark;
 use super::feeder::Batch;
 use super::in_flight::{InFlight, Limits, Pause};
-use super::operator::{Binding, Report};
+use super::messages::{Binding, Report};
 
 /// Bytes put into the dataflow before other operators get their turn.
 const FUEL_BYTES: u64 = 4 << 20;

@@ -14,6 +14,7 @@ pub mod file;
 mod in_flight;
 mod intake;
 pub mod memory;
+pub mod messages;
 pub mod metrics;
 pub mod operator;
 #[cfg(test)]

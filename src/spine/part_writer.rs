@@ -14,7 +14,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::helper::{Helper, Reply};
 use super::row::{Change, Encoder, TableId, estimated_bytes};
-use crate::source::operator::Binding;
+use crate::source::messages::Binding;
 
 /// Shares of an epoch below this size travel inside the manifest's entry: a file of their own would cost more.
 const INLINE_BYTES: usize = 16 << 10;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use flowstone_journal::{Entry, NewPart, Seal, SinkState, Standing};
 
 use super::part_writer::Share;
-use crate::source::operator::Binding;
+use crate::source::messages::Binding;
 
 /// The committer's state, without a dataflow around it.
 pub(super) struct Seals {

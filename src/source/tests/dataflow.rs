@@ -18,8 +18,9 @@ use crate::sink::Never;
 use crate::source::catalog::Catalog;
 use crate::source::feeder::{Batch, Share};
 use crate::source::memory::MemoryInput;
+use crate::source::messages::{Binding, Opening, Report};
 use crate::source::metrics::SourceMetrics;
-use crate::source::operator::{Binding, Lag, Opening, Report, source};
+use crate::source::operator::{Lag, source};
 use crate::source::{Bookmark, Limits, file};
 
 /// No test takes longer, unless something hangs.

@@ -43,8 +43,7 @@ pub struct Sealed {
 impl Sealed {
     /// The epoch at which a change of a table is shown.
     fn shown_at(&self, epoch: u64) -> u64 {
-        let collapsed = self.collapses.iter().find(|c| (c.first..=c.last).contains(&epoch)).map_or(epoch, |c| c.last);
-        collapsed.max(self.hydrate_at)
+        Collapse::shown_at(&self.collapses, epoch).max(self.hydrate_at)
     }
 }
 
@@ -277,5 +276,23 @@ impl Reading {
             self.out.send(Message::DeadLetters { epoch, rows })?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flowstone_journal::{KEY_GROUPS, key_group};
+    use flowstone_operators::route;
+
+    /// Each worker asks the journal for the groups that the operators say are its own: both must divide keys alike.
+    #[test]
+    fn the_journal_and_the_operators_divide_keys_alike() {
+        assert_eq!(u64::from(KEY_GROUPS), route::KEY_GROUPS);
+        for route in (0..=u64::MAX).step_by(1 << 54) {
+            for workers in [1, 2, 3, 7] {
+                let owner = route::owner(route, workers) as usize;
+                assert!(route::owned(owner, workers).contains(&key_group(route)), "route {route:x} of {workers}");
+            }
+        }
     }
 }

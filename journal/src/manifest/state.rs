@@ -54,6 +54,14 @@ pub struct Collapse {
     pub last: Epoch,
 }
 
+impl Collapse {
+    /// The epoch at which changes of `epoch` are shown, given all collapses in their order.
+    pub fn shown_at(collapses: &[Collapse], epoch: Epoch) -> Epoch {
+        let after = collapses.partition_point(|collapse| collapse.last < epoch);
+        collapses.get(after).filter(|collapse| collapse.first <= epoch).map_or(epoch, |collapse| collapse.last)
+    }
+}
+
 /// A source and how far its records are sealed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceState {
@@ -88,8 +96,7 @@ impl State {
 
     /// The epoch at which the changes of `epoch` are shown: its own, or the reveal of the collapse that it is in.
     pub fn visible_at(&self, epoch: Epoch) -> Epoch {
-        let after = self.collapses.partition_point(|collapse| collapse.last < epoch);
-        self.collapses.get(after).filter(|collapse| collapse.first <= epoch).map_or(epoch, |collapse| collapse.last)
+        Collapse::shown_at(&self.collapses, epoch)
     }
 
     /// Every sink has all epochs below this one: rows of tail tables at those epochs may go. At most `sealed + 1`.

@@ -20,7 +20,7 @@ pub struct Plan {
     pub tables: Vec<TablePlan>,
     /// Every `fuse`.
     pub fuses: Vec<FusePlan>,
-    /// Every sink, each after the one that it names in `after:`.
+    /// Every sink, each after the one that it names in `after:`; the last is that of the dead letters.
     pub sinks: Vec<SinkPlan>,
 }
 
@@ -76,13 +76,13 @@ pub struct SinkPlan {
 
 impl SinkPlan {
     /// The sink that every pipeline has, for records that could not be processed.
-    pub fn dead_letters() -> Self {
+    fn dead_letters() -> Self {
         let (from, after) = (DEAD_LETTERS.to_owned(), None);
         let spec = SinkSpec { from, after, sqlite: None, tantivy: None, file: None, discard: None };
         SinkPlan { name: DEAD_LETTERS.to_owned(), from: Collection::DeadLetters, after: None, spec }
     }
 
-    /// Whether it is [`SinkPlan::dead_letters`].
+    /// Whether it is the sink that every pipeline has.
     pub fn is_dead_letters(&self) -> bool {
         self.name == DEAD_LETTERS
     }
@@ -123,6 +123,15 @@ impl Plan {
         plan
     }
 
+    /// Whether the collection only grows: a sink of it is never filled or swept.
+    pub fn is_stream(&self, collection: Collection) -> bool {
+        match collection {
+            Collection::DeadLetters => true,
+            Collection::Table(at) => self.tables[at].is_stream(),
+            Collection::Moments(_) | Collection::Rejected(_) => false,
+        }
+    }
+
     fn table(&self, name: &str) -> Option<usize> {
         self.tables.iter().position(|table| table.name == name)
     }
@@ -143,6 +152,7 @@ impl Plan {
             }
             assert!(placed.len() > before, "validated: no sink waits for itself");
         }
+        self.sinks.push(SinkPlan::dead_letters());
     }
 
     fn collection(&self, name: &str) -> Option<Collection> {

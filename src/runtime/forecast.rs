@@ -1,13 +1,13 @@
 //! What the next run would do, told from the journal and the pipeline file alone: nothing is opened but the journal.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use flowstone_journal::{Journal, JournalError, KEY_GROUPS, SinkState, Standing, State};
 
-use super::nodes::{self, nodes};
+use super::nodes::nodes;
 use super::start::{Consent, Opening, Refused};
 use crate::pipeline::Pipeline;
-use crate::pipeline::compile::{Collection, DEAD_LETTERS, Plan, SinkPlan};
+use crate::pipeline::compile::{Collection, DEAD_LETTERS, Plan};
 
 /// The sealed changes that some sink may not have, or that a restart replays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,19 +91,15 @@ pub enum Next {
 impl Forecast {
     /// Of a pipeline on the state of its journal.
     pub fn new(pipeline: &Pipeline, state: &State) -> Self {
-        let plan = plan(pipeline);
+        let plan = Plan::compile(pipeline);
         let consent = Consent::default();
-        let catches_up = state.sealed == 0 || state.catching_up.is_some();
-        let opening = Opening { plan: &plan, nodes: nodes(pipeline), state, consent: &consent, catch_up: catches_up };
+        let opening = Opening::new(&plan, nodes(pipeline), state, &consent, false);
         let refused = opening.check().err();
-        let changed: BTreeSet<usize> = nodes::changed(&state.nodes, &opening.nodes)
-            .iter()
-            .flat_map(|node| nodes::sinks_below(&plan, &node.node))
-            .collect();
+        let changed = opening.changed_sinks();
         let mut sinks: Vec<(String, Next)> = Vec::new();
         let mut left = state.clone();
         for (at, sink) in plan.sinks.iter().enumerate() {
-            let is_stream = is_stream(&plan, sink);
+            let is_stream = plan.is_stream(sink.from);
             let recorded = state.sinks.get(&sink.name).filter(|_| is_stream || !changed.contains(&at));
             let next = match recorded.map(|recorded| &recorded.standing) {
                 Some(Standing::Upper(from)) => Next::GoesOn { from: *from },
@@ -123,14 +119,14 @@ impl Forecast {
             left.sinks.remove(&name);
             sinks.push((name, Next::Forgotten));
         }
-        Forecast { refused, catches_up, hydrate_at: left.hydrate_at(), sinks }
+        Forecast { refused, catches_up: opening.catch_up, hydrate_at: left.hydrate_at(), sinks }
     }
 }
 
 /// Why the sink `name` of the pipeline can not be filled again from the journal; `None` if it can.
 pub fn unfillable(pipeline: &Pipeline, name: &str) -> Option<String> {
-    let plan = plan(pipeline);
-    let sink = plan.sinks.iter().find(|sink| sink.name == name).filter(|sink| is_stream(&plan, sink))?;
+    let plan = Plan::compile(pipeline);
+    let sink = plan.sinks.iter().find(|sink| sink.name == name).filter(|sink| plan.is_stream(sink.from))?;
     let what = match sink.from {
         Collection::DeadLetters => "dead letters".to_owned(),
         _ => format!("the records of {:?}, which has no `key`", sink.spec.from),
@@ -141,20 +137,6 @@ pub fn unfillable(pipeline: &Pipeline, name: &str) -> Option<String> {
 /// The names of all sinks, that of the dead letters included.
 pub fn sink_names(pipeline: &Pipeline) -> Vec<String> {
     pipeline.sinks.keys().cloned().chain([DEAD_LETTERS.to_owned()]).collect()
-}
-
-fn plan(pipeline: &Pipeline) -> Plan {
-    let mut plan = Plan::compile(pipeline);
-    plan.sinks.push(SinkPlan::dead_letters());
-    plan
-}
-
-fn is_stream(plan: &Plan, sink: &SinkPlan) -> bool {
-    match sink.from {
-        Collection::DeadLetters => true,
-        Collection::Table(at) => plan.tables[at].is_stream(),
-        Collection::Moments(_) | Collection::Rejected(_) => false,
-    }
 }
 
 #[cfg(test)]

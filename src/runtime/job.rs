@@ -18,7 +18,7 @@ use super::metrics::Metrics;
 use super::opening::{Opened, Site};
 use super::setup::Setup;
 use super::start::{Consent, Refused, Start};
-use crate::pipeline::compile::{Plan, SinkPlan};
+use crate::pipeline::compile::Plan;
 use crate::pipeline::{Pipeline, resolve};
 use crate::sink::SinkError;
 use crate::source::SourceError;
@@ -122,8 +122,7 @@ pub struct Job {
 impl Job {
     /// A job for a valid pipeline. Relative paths in it are relative to `base`.
     pub fn new(pipeline: Pipeline, base: &Path, mode: Mode) -> Self {
-        let mut plan = Plan::compile(&pipeline);
-        plan.sinks.push(SinkPlan::dead_letters());
+        let plan = Plan::compile(&pipeline);
         let metrics = Arc::new(Metrics {
             sources: plan.sources.iter().map(|name| (name.clone(), Arc::default())).collect(),
             tables: plan.tables.iter().map(|table| (table.name.clone(), Arc::default())).collect(),
@@ -256,10 +255,10 @@ impl Job {
             // What the links still hold tells the other processes that all is done; without it they would take this one for
             // crashed.
             drop(guards);
-            return Ok(ends.into_iter().all(|complete| complete));
+        } else {
+            // Freeing millions of rows one by one takes a while, and nobody has to wait for it.
+            std::thread::spawn(move || drop(guards));
         }
-        // Freeing millions of rows one by one takes a while, and nobody has to wait for it.
-        std::thread::spawn(move || drop(guards));
         Ok(ends.into_iter().all(|complete| complete))
     }
 }
@@ -319,7 +318,7 @@ impl Job {
         let memory = Memory::new(self.pipeline.memory.map(|size| size.0));
         let waiting = memory.gauge();
         memory.watch(self.control.clone(), self.metrics.clone(), waiting.clone());
-        if !start.hidden {
+        if start.hidden_from.is_none() {
             self.control.set_filling(start.first_epoch - 1);
         }
         let mut limits = memory.limits(catalogs.len() * self.workers);

@@ -73,10 +73,7 @@ impl Site<'_> {
     }
 
     fn opening<'b>(&'b self, state: &'b State) -> Opening<'b> {
-        let fresh = state.sealed == 0;
-        let catch_up =
-            self.mode == Mode::Backfill || fresh || state.catching_up.is_some() || !self.consent.rebuild.is_empty();
-        Opening { plan: self.plan, nodes: nodes(self.pipeline), state, consent: self.consent, catch_up }
+        Opening::new(self.plan, nodes(self.pipeline), state, self.consent, self.mode == Mode::Backfill)
     }
 
     fn sources(&self, known: impl Fn(&str) -> Vec<(String, Bookmark)>) -> Result<Vec<(String, Catalog)>, RunError> {

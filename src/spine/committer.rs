@@ -73,8 +73,8 @@ pub fn committer<'scope>(input: Committing<'scope>, commit: Option<Commit>) -> C
         .unzip();
     let mut leader = commit.map(|commit| {
         let Commit { keeper, found, on_error, progress } = commit;
-        let seals = Seals::new(keeper.state().sealed, keeper.state().sinks.clone());
-        let sealed = keeper.state().sealed;
+        let before = keeper.state().sealed;
+        let seals = Seals::new(before, keeper.state().sinks.clone());
         let helper = Helper::spawn(scope, &address, "manifest", move |jobs, reply| {
             if let Err(error) = work(keeper, found, jobs, reply) {
                 on_error(error);
@@ -82,38 +82,40 @@ pub fn committer<'scope>(input: Committing<'scope>, commit: Option<Commit>) -> C
             }
         });
         let progress = names.iter().map(|name| progress.get(name).cloned()).collect();
-        (
-            sealed,
-            Leader { helper, seals, names, progress, committing: None, last_commit: Instant::now(), hydrated: false },
-        )
+        Leader {
+            before,
+            helper,
+            seals,
+            names,
+            progress,
+            committing: None,
+            last_commit: Instant::now(),
+            hydrated: false,
+        }
     });
 
     builder.build(move |mut capabilities| {
         let mut recorded = capabilities.pop().filter(|_| leader.is_some());
         let mut sealed = capabilities.pop().filter(|_| leader.is_some());
-        if let (Some(held), Some((before, _))) = (&mut sealed, &leader) {
+        if let (Some(held), Some(leader)) = (&mut sealed, &leader) {
             // What was sealed by earlier runs is sealed: the replay need not wait for anything.
-            held.downgrade(&(before + 1));
+            held.downgrade(&(leader.before + 1));
         }
         move |frontiers| {
-            let is_leader = leader.is_some();
             shares.for_each_time(|time, data| {
-                if let Some((_, leader)) = &mut leader {
+                if let Some(leader) = &mut leader {
                     data.flat_map(|d| d.drain(..)).for_each(|share| leader.seals.contribute(*time.time(), share));
                 }
             });
             reveals.for_each_time(|time, data| {
                 data.for_each(|d| d.clear());
-                if let Some((_, leader)) = &mut leader {
+                if let Some(leader) = &mut leader {
                     leader.seals.reveal(*time.time());
                 }
             });
             hydrated.for_each(|_, _| ());
             acks.iter_mut().for_each(|acks| acks.for_each(|_, _| ()));
-            if !is_leader {
-                return;
-            }
-            let Some((_, leader)) = &mut leader else { return };
+            let Some(leader) = &mut leader else { return };
             let least = |at: usize| frontiers[at].frontier().first().copied();
             let complete = match (least(0), least(1)) {
                 (Some(a), Some(b)) => Some(a.min(b)),
@@ -155,6 +157,8 @@ enum Job {
 
 /// What worker 0 does.
 struct Leader {
+    /// The last epoch that earlier runs sealed.
+    before: u64,
     helper: Helper<Job, ()>,
     seals: Seals,
     names: Vec<String>,

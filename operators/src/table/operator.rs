@@ -181,11 +181,9 @@ where
         let mut open: BTreeMap<u64, Open<R>> = BTreeMap::new();
         move |frontiers| {
             live.for_each_time(|time, data| {
-                let journalled = table.options.journalled;
                 let epoch = open.entry(*time.time()).or_insert_with(|| Open::new(time.retain(0)));
-                epoch.changes.get_or_insert_with(|| time.retain(1)).downgrade(time.time());
-                if !journalled {
-                    epoch.changes = None;
+                if table.options.journalled {
+                    epoch.changes.get_or_insert_with(|| time.retain(1));
                 }
                 data.flat_map(|d| d.drain(..)).for_each(|record| epoch.arrived.live.offer(record));
             });

@@ -1,6 +1,6 @@
 //! How a run starts: from what the journal remembers to what every worker must know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flowstone_journal::{Entry, Seal, SinkState, Standing, State, TableInfo};
 use serde::{Deserialize, Serialize};
@@ -21,9 +21,7 @@ pub(super) struct Start {
     pub run: u64,
     /// What earlier runs have sealed.
     pub sealed: Sealed,
-    /// Whether the run catches up first.
-    pub hidden: bool,
-    /// The first hidden epoch.
+    /// The first hidden epoch; none if the run does not catch up first.
     pub hidden_from: Option<u64>,
     /// The first epoch that the clock opens.
     pub first_epoch: u64,
@@ -122,25 +120,37 @@ pub(super) struct Opening<'a> {
     pub catch_up: bool,
 }
 
-impl Opening<'_> {
+impl<'a> Opening<'a> {
+    /// A backfill catches up; so does any run without a state, on one that was catching up, or that builds a table anew.
+    pub fn new(
+        plan: &'a Plan,
+        nodes: BTreeMap<String, String>,
+        state: &'a State,
+        consent: &'a Consent,
+        backfill: bool,
+    ) -> Self {
+        let catch_up = backfill || state.sealed == 0 || state.catching_up.is_some() || !consent.rebuild.is_empty();
+        Opening { plan, nodes, state, consent, catch_up }
+    }
+
     /// Whether the pipeline may run on this state.
     pub fn check(&self) -> Result<(), Refused> {
         for name in &self.consent.rebuild {
-            if !self.plan.tables.iter().any(|table| table.name == *name) {
+            if !self.has_table(name) {
                 let known: Vec<_> = self.plan.tables.iter().map(|table| format!("{:?}", table.name)).collect();
                 return Err(Refused::NoTable { name: name.clone(), known: known.join(", ") });
             }
         }
         let mut changed = nodes::changed(&self.state.nodes, &self.nodes);
         changed.retain(|node| match node.table() {
-            Some(name) => self.reads_anything(name) && !self.consent.rebuild.iter().any(|rebuilt| rebuilt == name),
+            Some(name) => self.has_table(name) && !self.consent.rebuild.iter().any(|rebuilt| rebuilt == name),
             None => !self.consent.accept_changes,
         });
         if changed.is_empty() { Ok(()) } else { Err(Refused::Changed(changed)) }
     }
 
-    /// Whether the table is one: an unkeyed source that no sink reads is not.
-    fn reads_anything(&self, name: &str) -> bool {
+    /// Whether there is such a table: an unkeyed source that no sink reads is none.
+    fn has_table(&self, name: &str) -> bool {
         self.plan.tables.iter().any(|table| table.name == name)
     }
 
@@ -163,13 +173,11 @@ impl Opening<'_> {
         rebuilt.flat_map(|table| table.sources.iter().map(|source| &self.plan.sources[*source]))
     }
 
-    /// Whether the sink reads rows that are only added: it is never filled.
-    fn is_stream(&self, sink: usize) -> bool {
-        match self.plan.sinks[sink].from {
-            Collection::DeadLetters => true,
-            Collection::Table(at) => self.plan.tables[at].is_stream(),
-            Collection::Moments(_) | Collection::Rejected(_) => false,
-        }
+    /// The sinks, by number, that hold something else than they should: what they are made of, or how, is not what it was.
+    pub fn changed_sinks(&self) -> BTreeSet<usize> {
+        let changed = nodes::changed(&self.state.nodes, &self.nodes).into_iter().map(|node| node.node);
+        let rebuilt = self.consent.rebuild.iter().map(|name| format!("table {name}"));
+        changed.chain(rebuilt).flat_map(|node| nodes::sinks_below(self.plan, &node)).collect()
     }
 
     /// The entry that registers what this run has and earlier ones had not, and the start that follows from it.
@@ -231,16 +239,10 @@ impl Opening<'_> {
 
     /// Registers sinks; says whether one is to be filled at epoch `fill`.
     fn sinks(&self, stores: &[Seen], fill: u64, entry: &mut Entry) -> Result<bool, Refused> {
-        let mut changed: Vec<usize> = Vec::new();
-        for node in nodes::changed(&self.state.nodes, &self.nodes) {
-            changed.extend(nodes::sinks_below(self.plan, &node.node));
-        }
-        for name in &self.consent.rebuild {
-            changed.extend(nodes::sinks_below(self.plan, &format!("table {name}")));
-        }
+        let changed = self.changed_sinks();
         let mut filled = false;
         for (at, sink) in self.plan.sinks.iter().enumerate() {
-            let stream = self.is_stream(at);
+            let stream = self.plan.is_stream(sink.from);
             let Seen { store, mark } = &stores[at];
             let store = store.as_ref();
             let recorded = self.state.sinks.get(&sink.name).filter(|_| !changed.contains(&at) || stream);
@@ -337,22 +339,18 @@ pub(super) struct Registration {
 impl Registration {
     /// The start of a run whose registration was appended; `state` is what the manifest says now.
     pub fn start(self, plan: &Plan, state: &State) -> Start {
-        let sinks = plan.sinks.iter().map(|sink| start_of(sink.from, plan, &state.sinks[&sink.name])).collect();
-        let uppers = state.sinks.values().filter_map(|sink| match sink.standing {
-            Standing::Upper(upper) => Some(upper),
-            Standing::Filling { .. } | Standing::AwaitingReveal => None,
-        });
+        let sinks =
+            plan.sinks.iter().map(|sink| start_of(plan.is_stream(sink.from), &state.sinks[&sink.name])).collect();
         let sealed = Sealed {
             hydrate_at: state.hydrate_at(),
             through: state.sealed,
-            tails_from: uppers.min().map_or(state.sealed, |upper| upper.saturating_sub(1)),
+            tails_from: state.least_upper().saturating_sub(1),
             collapses: state.collapses.clone(),
             parts: state.parts.clone(),
         };
         Start {
             run: state.run,
             sealed,
-            hidden: state.catching_up.is_some(),
             hidden_from: state.catching_up,
             first_epoch: self.first_epoch,
             sinks,
@@ -363,14 +361,9 @@ impl Registration {
     }
 }
 
-fn start_of(from: Collection, plan: &Plan, state: &SinkState) -> sink::Start {
-    let stream = match from {
-        Collection::DeadLetters => true,
-        Collection::Table(at) => plan.tables[at].is_stream(),
-        Collection::Moments(_) | Collection::Rejected(_) => false,
-    };
+fn start_of(is_stream: bool, state: &SinkState) -> sink::Start {
     match state.standing {
-        Standing::Upper(from) if stream => sink::Start::Stream { from },
+        Standing::Upper(from) if is_stream => sink::Start::Stream { from },
         Standing::Upper(from) => sink::Start::Resume { from },
         Standing::Filling { at } => sink::Start::Fill { at },
         Standing::AwaitingReveal => sink::Start::FillAtReveal,
@@ -386,7 +379,6 @@ impl Start {
         Start {
             run: 0,
             sealed: Sealed::default(),
-            hidden: true,
             hidden_from: Some(1),
             first_epoch,
             sinks: vec![sink::Start::FillAtReveal; plan.sinks.len()],
@@ -398,10 +390,10 @@ impl Start {
 
     /// Whether the clock hides what is read at first.
     pub fn hiding(&self, journalled: bool) -> Hiding {
-        match (self.hidden, journalled) {
-            (false, _) => Hiding::Never,
-            (true, true) => Hiding::Epochs,
-            (true, false) => Hiding::OneEpoch,
+        match (self.hidden_from, journalled) {
+            (None, _) => Hiding::Never,
+            (Some(_), true) => Hiding::Epochs,
+            (Some(_), false) => Hiding::OneEpoch,
         }
     }
 }

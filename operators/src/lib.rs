@@ -10,6 +10,7 @@
 //! | [`route`] | which worker owns a key |
 //! | [`table`] | [`upsert`](table::upsert): records folded into at most one row a key |
 //! | [`mod@fuse`] | [`fuse`](fuse::fuse): what overlaps in time, per asset, becomes moments |
+//! | `timeline` | what is there in the time of one key, indexed: the state behind operators on intervals |
 //! | [`reaper`] | where state goes that nobody needs any more |
 //! | `testing` | a harness for laws, at any number of workers (with the feature `testing`) |
 //!
@@ -79,3 +80,4 @@ pub mod route;
 pub mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod timeline;

@@ -75,6 +75,7 @@
 
 pub mod fuse;
 pub mod interval;
+pub mod overlap;
 pub mod reaper;
 pub mod route;
 pub mod table;

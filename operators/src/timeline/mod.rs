@@ -1,6 +1,10 @@
 //! What is there in the time of one key, indexed: the state of operators on intervals.
 
+mod index;
+
 use std::collections::BTreeMap;
+
+pub(crate) use index::Index;
 
 /// Annotations by duration class (power of two of their length in grid cells), each class ordered by start.
 ///

@@ -7,7 +7,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | [`options`](FuseOptions) | what is asked for |
-//! | `timeline` | the state: annotations of one key, by duration class and start |
+//! | `crate::timeline` | the state: annotations of one key, by duration class and start |
 //! | `sweep` | from intervals to stretches with a constant set of children |
 //! | `update` | one epoch of one key: dirty spans, documents before and after |
 //! | `operator` | the dataflow shell: exchange, epochs, yielding |
@@ -16,7 +16,6 @@ mod moment;
 mod operator;
 mod options;
 mod sweep;
-mod timeline;
 mod update;
 
 pub use moment::{Moment, Rejection};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::options::{Emit, FuseOptions};
 use super::sweep::{Entry, coalesce, sweep};
-use super::timeline::Timeline;
 use crate::interval::{Grid, Interval};
+use crate::timeline::Timeline;
 
 /// What fusion must know of an annotation.
 #[derive(Clone, Copy, Debug)]

@@ -76,8 +76,8 @@
 
 pub mod fuse;
 pub mod interval;
-pub mod pace;
 pub mod overlap;
+pub mod pace;
 pub mod reaper;
 pub mod route;
 pub mod table;

@@ -148,6 +148,7 @@ mod tests {
             store: None,
             mark: None,
             stream: *stream,
+            detached_unix_ms: None,
         };
         let sinks = sinks.iter().enumerate().map(|(i, s)| (i.to_string(), sink(s))).collect();
         let collapses = vec![Collapse { first: 10, last: 15 }];

@@ -251,7 +251,7 @@ impl<'a> Opening<'a> {
                 Some(recorded) => resumed(&sink.name, recorded, store, self.state.sealed, to_fill, stream)?,
                 None => {
                     let standing = if stream { Standing::Upper(self.state.sealed + 1) } else { to_fill };
-                    SinkState { standing, store: None, mark: None, stream: false }
+                    SinkState { standing, store: None, mark: None, stream: false, detached_unix_ms: None }
                 }
             };
             now.store = store.map(|store| store.id.clone());

@@ -219,8 +219,7 @@ pub struct SinkSpec {
     pub from: String,
     /// Another sink that must have written an epoch before this one may.
     pub after: Option<String>,
-    /// What happens when the store does not keep up, or does not answer: `pause`, all sources wait for it; or `detach: 10m`,
-    /// when it has stood still for that long the run gives it up, and the next run fills it again.
+    /// What happens when the store does not keep up.
     #[serde(default)]
     pub on_lag: OnLag,
     /// A table of an SQLite file.
@@ -240,7 +239,8 @@ pub enum OnLag {
     /// All sources wait for it.
     #[default]
     Pause,
-    /// When it has stood still for so long the run goes on without it, and without the sinks that wait for it.
+    /// When it has stood still for so long the run goes on without it, and without the sinks that wait for it; the next run
+    /// fills them again. At least 2 s.
     Detach(Span),
 }
 

@@ -38,7 +38,7 @@ impl Kind {
         let opened = match self {
             Kind::Sqlite => {
                 let sqlite = serde_json::from_str(r#"{"path":"unused","table":"moments"}"#).unwrap();
-                super::sqlite::open("crashing", &path, &sqlite)
+                super::sqlite::open("crashing", &path, &sqlite, None)
             }
             Kind::Tantivy => super::tantivy::open("crashing", &path, &spec("1ns")),
             Kind::File => super::file::open("crashing", &path),

@@ -254,7 +254,10 @@ mod tests {
         seals.reveal(30);
         let detached = given_up(&seals, &BTreeMap::new(), false);
         let entry = seals.entry(None, detached);
-        assert_eq!((entry.reveal, entry.sinks["store"].clone().unwrap().standing), (Some(30), Standing::AwaitingReveal));
+        assert_eq!(
+            (entry.reveal, entry.sinks["store"].clone().unwrap().standing),
+            (Some(30), Standing::AwaitingReveal)
+        );
     }
 
     #[test]
@@ -262,7 +265,10 @@ mod tests {
         let mut seals = seals(Standing::Upper(5));
         let changed = seals.changed_sinks([("store", acknowledged(Some(9)))].into_iter());
         let detached = given_up(&seals, &changed, true);
-        assert_eq!((detached["store"].standing.clone(), detached["store"].detached_unix_ms), (Standing::Upper(9), Some(77)));
+        assert_eq!(
+            (detached["store"].standing.clone(), detached["store"].detached_unix_ms),
+            (Standing::Upper(9), Some(77))
+        );
         seals.entry(Some(11), detached);
         assert!(seals.changed_sinks([("store", acknowledged(None))].into_iter()).is_empty());
     }

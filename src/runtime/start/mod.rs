@@ -286,7 +286,7 @@ fn resumed(
     is_stream: bool,
 ) -> Result<SinkState, Refused> {
     let refused = |reason: String| Refused::Store { sink: name.to_owned(), reason, is_stream };
-    let mut now = recorded.clone();
+    let mut now = SinkState { detached_unix_ms: None, ..recorded.clone() };
     if let (Standing::Filling { at }, Some(store)) = (&recorded.standing, store) {
         // The fill was completed, and the run ended before that was recorded; or the store is another one, which may hold
         // newer epochs.

@@ -36,7 +36,8 @@ fn with(start: Start, test: impl FnOnce(Case<'_>) + Send + Sync + 'static) {
             let (release, release_stream) = scope.new_input::<Vec<Never>>();
             let (reveals, reveal_stream) = scope.new_input::<Vec<Reveal>>();
             let (detaches, detach_stream) = scope.new_input::<Vec<Detach>>();
-            let changes = gate(row_stream, release_stream, reveal_stream, Some(detach_stream), start, "test", gauge.clone());
+            let changes =
+                gate(row_stream, release_stream, reveal_stream, Some(detach_stream), start, "test", gauge.clone());
             (rows, release, reveals, detaches, collect(changes, out.clone()))
         });
         let (rows, release, reveals) = (Some(rows), Some(release), Some(reveals));

@@ -149,10 +149,10 @@ impl Feed {
     /// Whether the sink keeps up, as of the last [`Feed::advance`].
     pub(super) fn lag(&mut self, now: Instant) -> Verdict {
         let written = || self.metrics.upserts.load(Relaxed) + self.metrics.deletes.load(Relaxed);
-        let owed = self.unacknowledged.front().map(|epoch| Owed {
-            epoch: *epoch,
-            written: if self.filling == Some(*epoch) { written() } else { 0 },
-        });
+        let owed = self
+            .unacknowledged
+            .front()
+            .map(|epoch| Owed { epoch: *epoch, written: if self.filling == Some(*epoch) { written() } else { 0 } });
         self.lag.as_mut().map_or(Verdict::UpToDate, |lag| lag.look(owed, now))
     }
 

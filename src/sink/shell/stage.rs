@@ -17,7 +17,9 @@ pub(super) enum Stage {
     /// Everything is written, and the writer gone.
     Finished,
     /// The sink gets nothing more. Whoever waits for its upper must not pass: so this is held for ever.
-    Detached { _upper: Option<Capability<u64>> },
+    Detached {
+        _upper: Option<Capability<u64>>,
+    },
 }
 
 /// A writer is fed.

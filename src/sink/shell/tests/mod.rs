@@ -157,8 +157,7 @@ fn with_settings(settings: Settings, start: Start, test: impl FnOnce(Case<'_>) +
         };
         let (at_it, is_broken) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (told_to, at, wait_for, breaks) = (told.clone(), at_it.clone(), go.clone(), is_broken.clone());
-        let writer =
-            Listener { upper: 0, told: told_to, at_it: at, go: wait_for, hangs_in_close, is_broken: breaks };
+        let writer = Listener { upper: 0, told: told_to, at_it: at, go: wait_for, hangs_in_close, is_broken: breaks };
         let late = Arc::new(Mutex::new(Vec::new()));
         let asked = late.clone();
         let (changes, reveals, detaches, done, upper) = worker.dataflow::<u64, _, _>(|scope| {

@@ -155,7 +155,7 @@ fn sources<'scope>(
             stop: Arc::new(move || control.is_stopping()),
             metrics: setup.metrics.sources[number].1.clone(),
         };
-        let waiting = setup.waiting.clone();
+        let waiting = setup.gauges.waiting.clone();
         let lag = Lag {
             sealed: sealed.clone(),
             written: written.clone(),
@@ -226,7 +226,7 @@ fn collections<'scope>(
     let (mut moments, mut rejected) = (Vec::new(), Vec::new());
     for (number, plan) in setup.plan.fuses.iter().enumerate() {
         let table = tables[plan.table].clone().expect("validated: fuse reads a table with keys");
-        let (documents, refused) = moments_of(table, plan, setup.quiet_through(number));
+        let (documents, refused) = moments_of(table, plan, setup.quiet_through(number), &setup.gauges.writing);
         let metrics = setup.metrics.fuses[number].1.clone();
         dead_letters.push(rejections(refused.clone(), &plan.name, metrics));
         moments.push(documents);
@@ -278,14 +278,14 @@ fn sink<'scope>(
         Collection::DeadLetters => &collections.dead_letters,
     };
     let Gates { release, reveals, detaches } = gates;
-    let waiting = setup.waiting.clone();
+    let waiting = setup.gauges.waiting.clone();
     let changes = gate(rows.clone(), release, reveals.clone(), detaches.clone(), start, &plan.name, waiting);
     let (control, owner) = (setup.control.clone(), plan.name.clone());
     let shell = Shell {
         name: plan.name.clone(),
         start,
         patience: setup.patience(number),
-        waiting: setup.waiting.clone(),
+        gauges: setup.gauges.clone(),
         progress: setup.progress[number].clone(),
         metrics: setup.metrics.sinks[number].1.clone(),
         on_error: Box::new(move |source| control.fail(RunError::Sink { name: owner, source })),

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::FINISHED;
 use super::inbox::{Counted, Job, Jobs};
 use super::progress::SinkProgress;
-use crate::sink::gauge::{Gauge, Held, row_bytes};
+use crate::sink::gauge::{Gauges, Held, row_bytes};
 use crate::sink::lag::{Lag, Owed, Verdict};
 use crate::sink::metrics::SinkMetrics;
 use crate::sink::{Change, Start, Sweep};
@@ -23,19 +23,21 @@ enum Fill {
 
 pub(super) struct Feed {
     /// Changes of epochs whose turn has not come.
-    waiting: BTreeMap<u64, Vec<(Vec<Change>, Held)>>,
+    waiting: BTreeMap<u64, Vec<(Vec<Change>, [Held; 2])>>,
     /// Jobs that the inbox had no room for.
     outbox: VecDeque<Counted>,
     jobs: Jobs,
     /// Epochs that were closed and are not known to be durable.
     unacknowledged: VecDeque<u64>,
+    /// The epoch that is being handed on and is not closed.
+    begun: Option<u64>,
     fill: Fill,
     /// The fill, once it is on its way.
     filling: Option<u64>,
     finishing: bool,
     /// Of sinks that may be given up.
     lag: Option<Lag>,
-    gauge: Arc<Gauge>,
+    gauges: Gauges,
     progress: Arc<SinkProgress>,
     metrics: Arc<SinkMetrics>,
 }
@@ -45,7 +47,7 @@ impl Feed {
         start: Start,
         jobs: Jobs,
         lag: Option<Lag>,
-        gauge: Arc<Gauge>,
+        gauges: Gauges,
         progress: Arc<SinkProgress>,
         metrics: Arc<SinkMetrics>,
     ) -> Self {
@@ -59,11 +61,12 @@ impl Feed {
             outbox: VecDeque::new(),
             jobs,
             unacknowledged: VecDeque::new(),
+            begun: None,
             fill,
             filling: None,
             finishing: false,
             lag,
-            gauge,
+            gauges,
             progress,
             metrics,
         }
@@ -86,7 +89,8 @@ impl Feed {
     }
 
     pub(super) fn take(&mut self, epoch: u64, changes: Vec<Change>) {
-        let held = self.gauge.hold(changes.iter().map(|change| row_bytes(change.row())).sum());
+        let bytes = changes.iter().map(|change| row_bytes(change.row())).sum();
+        let held = [&self.gauges.waiting, &self.gauges.writing].map(|gauge| gauge.hold(bytes));
         self.waiting.entry(epoch).or_default().push((changes, held));
     }
 
@@ -107,6 +111,7 @@ impl Feed {
             }
             for (changes, held) in std::mem::take(entry.get_mut()) {
                 self.outbox.push_back((Job::Write(epoch, changes), Some(held)));
+                self.begun = Some(epoch);
             }
             if !complete(epoch) {
                 break;
@@ -115,6 +120,7 @@ impl Feed {
             let sweep = self.sweep(epoch);
             self.outbox.push_back((Job::Close(epoch, sweep), None));
             self.unacknowledged.push_back(epoch);
+            self.begun = None;
         }
         if frontier.is_none() && !self.finishing {
             self.finishing = true;
@@ -149,10 +155,12 @@ impl Feed {
     /// Whether the sink keeps up, as of the last [`Feed::advance`].
     pub(super) fn lag(&mut self, now: Instant) -> Verdict {
         let written = || self.metrics.upserts.load(Relaxed) + self.metrics.deletes.load(Relaxed);
-        let owed = self
-            .unacknowledged
-            .front()
-            .map(|epoch| Owed { epoch: *epoch, written: if self.filling == Some(*epoch) { written() } else { 0 } });
+        // Of an epoch that is not closed the sink owes what it was given, and not what operators have still to put out.
+        let begun = || self.begun.filter(|_| !self.outbox.is_empty() || self.jobs.is_busy());
+        let owed = self.unacknowledged.front().copied().or_else(begun).map(|epoch| {
+            let is_fill = self.filling == Some(epoch) || self.fill == Fill::At(epoch);
+            Owed { epoch, written: if is_fill { written() } else { 0 } }
+        });
         self.lag.as_mut().map_or(Verdict::UpToDate, |lag| lag.look(owed, now))
     }
 

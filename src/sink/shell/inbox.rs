@@ -23,7 +23,7 @@ pub(super) enum Job {
 }
 
 /// A job, and what it is counted as until it is done.
-pub(super) type Counted = (Job, Option<Held>);
+pub(super) type Counted = (Job, Option<[Held; 2]>);
 
 /// The dataflow's end. The thread does nothing more once this is dropped: what was not begun is dropped with it, and what it
 /// has in hand is not counted any more.
@@ -41,7 +41,9 @@ struct Shared {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Counted>,
-    in_hand: Option<Held>,
+    in_hand: Option<[Held; 2]>,
+    /// The thread is at a job.
+    busy: bool,
     abandoned: bool,
 }
 
@@ -70,6 +72,12 @@ impl Jobs {
         state.jobs.push_back(job);
         self.0.bell.notify_one();
         Ok(())
+    }
+
+    /// Whether there is anything that the thread has not done.
+    pub(super) fn is_busy(&self) -> bool {
+        let state = self.0.lock();
+        state.busy || !state.jobs.is_empty()
     }
 }
 
@@ -103,9 +111,13 @@ impl Inbox {
         state.next()
     }
 
-    /// What was in hand is done, and counts no more.
+    /// The last job is done, and counts no more.
     pub(super) fn done(&self) {
-        let held = self.0.lock().in_hand.take();
+        let held = {
+            let mut state = self.0.lock();
+            state.busy = false;
+            state.in_hand.take()
+        };
         drop(held);
     }
 
@@ -129,6 +141,7 @@ impl State {
         }
         let Some((job, held)) = self.jobs.pop_front() else { return Next::Nothing };
         self.in_hand = held;
+        self.busy = true;
         Next::Job(job)
     }
 }
@@ -140,6 +153,10 @@ mod tests {
 
     fn close(epoch: u64) -> Counted {
         (Job::Close(epoch, Sweep::Keep), None)
+    }
+
+    fn write(epoch: u64, gauge: &Arc<Gauge>) -> Counted {
+        (Job::Write(epoch, Vec::new()), Some([gauge.hold(7), gauge.hold(7)]))
     }
 
     #[test]
@@ -160,21 +177,23 @@ mod tests {
     #[test]
     fn a_job_counts_until_it_is_done() {
         let (gauge, (jobs, inbox)) = (Arc::new(Gauge::new(100)), inbox());
-        assert!(jobs.send((Job::Write(5, Vec::new()), Some(gauge.hold(7)))).is_ok());
+        assert!(!jobs.is_busy());
+        assert!(jobs.send(write(5, &gauge)).is_ok());
+        assert!(jobs.is_busy());
         assert!(matches!(inbox.look(), Next::Job(Job::Write(5, _))));
-        assert_eq!(gauge.held_bytes(), 7);
+        assert!(jobs.is_busy() && gauge.held_bytes() == 14);
         inbox.done();
-        assert_eq!(gauge.held_bytes(), 0);
+        assert!(!jobs.is_busy() && gauge.held_bytes() == 0);
     }
 
     #[test]
     fn what_is_taken_back_does_not_count_even_if_it_is_in_hand() {
         let (gauge, (jobs, inbox)) = (Arc::new(Gauge::new(100)), inbox());
         for epoch in 5..8 {
-            assert!(jobs.send((Job::Write(epoch, Vec::new()), Some(gauge.hold(7)))).is_ok());
+            assert!(jobs.send(write(epoch, &gauge)).is_ok());
         }
         assert!(matches!(inbox.look(), Next::Job(Job::Write(5, _))));
-        assert_eq!(gauge.held_bytes(), 21);
+        assert_eq!(gauge.held_bytes(), 42);
         drop(jobs);
         assert_eq!(gauge.held_bytes(), 0);
         assert!(inbox.is_abandoned() && matches!(inbox.look(), Next::Abandoned));

@@ -27,7 +27,7 @@ use self::feed::Feed;
 use self::inbox::inbox;
 use self::stage::Stage;
 use self::thread::WriterThread;
-use super::gauge::Gauge;
+use super::gauge::Gauges;
 use super::lag::{Detach, Lag, Patience};
 use super::metrics::SinkMetrics;
 use super::{Change, Never, Reveal, SinkError, Start, Writer};
@@ -61,8 +61,8 @@ pub struct Shell {
     pub start: Start,
     /// When the sink is given up because it does not keep up; never, if there is none.
     pub patience: Option<Patience>,
-    /// Counts what waits for the writer's thread and in it.
-    pub waiting: Arc<Gauge>,
+    /// Count what waits for the writer's thread and in it.
+    pub gauges: Gauges,
     /// Told how far the store is, if it has one writer in all.
     pub progress: Arc<SinkProgress>,
     /// What was written.
@@ -176,12 +176,12 @@ fn least(frontier: &MutableAntichain<u64>) -> Option<u64> {
 
 /// Starts the thread of a writer.
 fn start(writer: Box<dyn Writer>, shell: Shell, activator: SyncActivator) -> Feed {
-    let Shell { name, start, patience, waiting, progress, metrics, on_error } = shell;
+    let Shell { name, start, patience, gauges, progress, metrics, on_error } = shell;
     let (jobs, inbox) = inbox();
     // What an opened store says of itself is known at once.
     progress.publish(writer.durable_upper(), || writer.mark());
     let lag = patience.map(|patience| Lag::new(patience.limit));
-    let feed = Feed::new(start, jobs, lag, waiting, progress.clone(), metrics.clone());
+    let feed = Feed::new(start, jobs, lag, gauges, progress.clone(), metrics.clone());
     let thread = WriterThread { name: name.clone(), writer, progress, activator, metrics, on_error };
     std::thread::Builder::new()
         .name(format!("sink {name}"))

@@ -62,7 +62,6 @@ impl WriterThread {
                         fail_point!("sink-mid");
                     }
                     self.write(epoch, changes)?;
-                    inbox.done();
                 }
                 Next::Job(Job::Close(epoch, sweep)) => {
                     self.writer.close(epoch, sweep)?;
@@ -77,6 +76,7 @@ impl WriterThread {
                 // The run gave the sink up, or was abandoned: what is not closed must not be made durable.
                 Next::Abandoned => return Ok(false),
             }
+            inbox.done();
             self.publish();
         }
     }

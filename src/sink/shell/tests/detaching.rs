@@ -1,5 +1,6 @@
 //! Law L10: a sink that stands still is given up, whatever its thread does then.
 
+use super::super::inbox::{Job, Next};
 use super::*;
 use crate::sink::lag::Verdict;
 
@@ -50,7 +51,7 @@ fn a_sink_that_stands_still_says_so_once_and_holds_everything_until_it_is_told()
         case.step_for(SOON * 2);
         assert_eq!(case.late.lock().unwrap().len(), 1);
         assert!(case.done.less_equal(&5), "nothing is given up that is not recorded");
-        assert_eq!(case.gauge.held_bytes(), 2_000);
+        assert_eq!(case.gauges.waiting.held_bytes(), 2_000);
         // If the store answers before that, it is written to as before.
         case.go.store(true, Ordering::SeqCst);
         case.step_until(|case| !case.done.less_than(&205));
@@ -78,14 +79,14 @@ fn what_a_detached_sink_holds_is_dropped_while_its_thread_hangs() {
     with_settings(impatient(false), Start::Resume { from: 0 }, |mut case| {
         case.until_late();
         case.detach();
-        assert_eq!(case.gauge.held_bytes(), 0, "also what the thread has in hand");
+        assert_eq!(case.gauges.waiting.held_bytes(), 0, "also what the thread has in hand");
         assert!(case.upper.less_equal(&5), "whoever waits for the sink does not pass");
         assert!(case.metrics.detached.load(Ordering::SeqCst));
         // Other workers have not heard of it yet.
         case.send(300, upsert("b", "1"));
         case.changes().advance_to(301);
         case.step_for(Duration::from_millis(10));
-        assert_eq!((case.gauge.held_bytes(), Arc::strong_count(&case.told)), (0, 2), "it hangs");
+        assert_eq!((case.gauges.waiting.held_bytes(), Arc::strong_count(&case.told)), (0, 2), "it hangs");
         let told = case.answered();
         assert_eq!(told, [Told::Write(5, vec![upsert("a", "0123456789")])], "which is never closed");
         assert_eq!(case.progress.now().upper, 0);
@@ -123,7 +124,7 @@ fn a_sink_can_be_detached_with_another_one() {
         with(start, |mut case| {
             case.send(5, upsert("a", "1"));
             case.detach();
-            assert_eq!(case.gauge.held_bytes(), 0);
+            assert_eq!(case.gauges.waiting.held_bytes(), 0);
             // It comes nevertheless, to those that are left.
             let mut reveals = case.reveals.take().unwrap();
             reveals.advance_to(7);
@@ -143,15 +144,15 @@ fn a_fill_is_not_late_as_long_as_it_is_written_and_other_epochs_are() {
     for (start, expected) in
         [(Start::Fill { at: 5 }, Verdict::InTime(seconds(10))), (Start::Resume { from: 0 }, Verdict::Late(seconds(10)))]
     {
-        let (gauge, progress) = (Arc::new(Gauge::new(u64::MAX)), Arc::new(SinkProgress::default()));
+        let (gauges, progress) = (Gauges::without_limits(), Arc::new(SinkProgress::default()));
         let (metrics, (jobs, _inbox)) = (Arc::new(SinkMetrics::default()), inbox());
         let lag = Some(Lag::new(seconds(10)));
-        let mut feed = Feed::new(start, jobs, lag, gauge, progress.clone(), metrics.clone());
+        let mut feed = Feed::new(start, jobs, lag, gauges, progress.clone(), metrics.clone());
         let now = Instant::now();
         feed.take(5, vec![upsert("a", "1")]);
         feed.take(7, vec![upsert("a", "2")]);
-        feed.advance(Some(5));
-        assert_eq!(feed.lag(now), Verdict::UpToDate, "nothing is complete");
+        feed.advance(Some(4));
+        assert_eq!(feed.lag(now), Verdict::UpToDate, "nothing is to be written yet");
         feed.advance(Some(8));
         assert_eq!(feed.lag(now + seconds(60)), Verdict::InTime(seconds(10)));
         metrics.upserts.fetch_add(1, Ordering::SeqCst);
@@ -166,6 +167,25 @@ fn a_fill_is_not_late_as_long_as_it_is_written_and_other_epochs_are() {
         feed.advance(Some(8));
         assert_eq!(feed.lag(now + seconds(90)), Verdict::UpToDate);
     }
+}
+
+/// While an archive is filled operators wait for writers: who hangs then must be found although no epoch is complete.
+#[test]
+fn what_is_handed_on_of_an_epoch_is_owed_before_the_epoch_is_complete_and_what_is_to_come_is_not() {
+    let (progress, (jobs, inbox)) = (Arc::new(SinkProgress::default()), inbox());
+    let lag = Some(Lag::new(seconds(10)));
+    let mut feed = Feed::new(Start::Fill { at: 5 }, jobs, lag, Gauges::without_limits(), progress, Arc::default());
+    let now = Instant::now();
+    feed.take(5, vec![upsert("a", "1")]);
+    feed.advance(Some(5));
+    assert_eq!(feed.lag(now), Verdict::InTime(seconds(10)));
+    assert!(matches!(inbox.look(), Next::Job(Job::Write(5, _))));
+    assert_eq!(feed.lag(now + seconds(10)), Verdict::Late(seconds(10)), "in hand");
+    inbox.done();
+    assert_eq!(feed.lag(now + seconds(11)), Verdict::UpToDate, "it waits for more");
+    feed.take(5, vec![upsert("b", "1")]);
+    feed.advance(Some(5));
+    assert_eq!(feed.lag(now + seconds(60)), Verdict::InTime(seconds(10)));
 }
 
 fn seconds(n: u64) -> Duration {

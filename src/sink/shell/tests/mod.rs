@@ -89,7 +89,7 @@ struct Case<'a> {
     late: Arc<Mutex<Vec<Detach>>>,
     done: ProbeHandle<u64>,
     upper: ProbeHandle<u64>,
-    gauge: Arc<Gauge>,
+    gauges: Gauges,
     progress: Arc<SinkProgress>,
     told: Arc<Mutex<Vec<Told>>>,
     /// Errors that the run was told of.
@@ -141,7 +141,7 @@ struct Settings {
 fn with_settings(settings: Settings, start: Start, test: impl FnOnce(Case<'_>) + Send + Sync + 'static) {
     let Settings { limit, hangs_in_close } = settings;
     timely::execute_directly(move |worker| {
-        let (gauge, progress) = (Arc::new(Gauge::new(u64::MAX)), Arc::new(SinkProgress::default()));
+        let (gauges, progress) = (Gauges::without_limits(), Arc::new(SinkProgress::default()));
         let metrics = Arc::new(SinkMetrics::default());
         let failures = Arc::<Mutex<Vec<String>>>::default();
         let errors = failures.clone();
@@ -150,7 +150,7 @@ fn with_settings(settings: Settings, start: Start, test: impl FnOnce(Case<'_>) +
             name: "listener".to_owned(),
             start,
             patience: limit.map(|limit| Patience { limit, detach: detach() }),
-            waiting: gauge.clone(),
+            gauges: gauges.clone(),
             progress: progress.clone(),
             metrics: metrics.clone(),
             on_error: Box::new(move |error| errors.lock().unwrap().push(error.to_string())),
@@ -178,7 +178,7 @@ fn with_settings(settings: Settings, start: Start, test: impl FnOnce(Case<'_>) +
             late,
             done,
             upper,
-            gauge,
+            gauges,
             progress,
             told,
             failures,
@@ -287,10 +287,10 @@ fn what_waits_for_the_writer_is_counted_until_it_is_written() {
             case.send(epoch, upsert("a", "0123456789"));
         }
         case.changes().advance_to(201);
-        case.step_until(|case| case.at_it.load(Ordering::SeqCst) && case.gauge.held_bytes() == 2_000);
+        case.step_until(|case| case.at_it.load(Ordering::SeqCst) && case.gauges.waiting.held_bytes() == 2_000);
         case.go.store(true, Ordering::SeqCst);
         case.step_until(|case| !case.done.less_than(&201));
-        assert_eq!((case.gauge.held_bytes(), case.gauge.most_bytes()), (0, 2_000));
+        assert_eq!((case.gauges.waiting.held_bytes(), case.gauges.waiting.most_bytes()), (0, 2_000));
         assert_eq!(case.finish().len(), 401);
     });
 }
@@ -340,7 +340,7 @@ fn acknowledgements_end_when_the_writer_has_finished_and_is_gone() {
                 name: "slow".to_owned(),
                 start: Start::Fill { at: 5 },
                 patience: None,
-                waiting: Arc::new(Gauge::new(u64::MAX)),
+                gauges: Gauges::without_limits(),
                 progress: Arc::default(),
                 metrics: counted,
                 on_error: Box::new(|error| panic!("{error}")),
@@ -391,7 +391,7 @@ fn an_error_is_told_and_nothing_is_written_or_acknowledged_after_it() {
                 name: "broken".to_owned(),
                 start: Start::Resume { from: 0 },
                 patience: None,
-                waiting: Arc::new(Gauge::new(u64::MAX)),
+                gauges: Gauges::without_limits(),
                 progress: Arc::default(),
                 metrics: Arc::default(),
                 on_error: Box::new(move |error| errors.send(error.to_string()).unwrap()),

@@ -56,7 +56,7 @@ pub struct FusePlan {
     /// Which of the table's facets it reads.
     pub facet: u16,
     /// What it emits.
-    pub options: FuseOptions<std::sync::Arc<str>>,
+    pub options: FuseOptions<[u8]>,
     /// The largest document, in bytes.
     pub max_document_bytes: u64,
 }
@@ -239,7 +239,7 @@ fn facet_spec(spec: &FuseSpec) -> FacetSpec {
     }
 }
 
-fn fuse_options(spec: &FuseSpec) -> FuseOptions<std::sync::Arc<str>> {
+fn fuse_options(spec: &FuseSpec) -> FuseOptions<[u8]> {
     let grid = Grid::new(spec.bucket.nanos());
     let form = match spec.emit {
         Emit::Buckets => Form::Buckets(grid),
@@ -248,6 +248,6 @@ fn fuse_options(spec: &FuseSpec) -> FuseOptions<std::sync::Arc<str>> {
     };
     FuseOptions::new(form)
         .with_min_kinds(spec.min_modalities as usize)
-        .with_required(spec.require.iter().map(|kind| kind.as_str().into()))
+        .with_required(spec.require.iter().map(|kind| kind.as_bytes()))
         .with_max_children(spec.max_children as usize)
 }

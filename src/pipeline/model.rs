@@ -299,13 +299,16 @@ pub struct FileSink {
     pub path: String,
 }
 
-/// Counts documents and bytes, and keeps nothing: for benchmarks.
+/// Counts documents and bytes, and keeps nothing: for benchmarks, and to see what a slow store does.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DiscardSink {
     /// Whether documents are rendered before they are counted; without it, bytes are not counted.
     #[serde(default = "defaults::yes")]
     pub render: bool,
+    /// At most so many bytes of rendered documents a second, on each worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<ByteSize>,
 }
 
 /// One value, or a list of them.

@@ -1,13 +1,14 @@
 //! Documents as JSON text, made by joining pieces of payloads: nothing is parsed or re-serialised.
 
-use super::row::{ChildPieces, DeadLetter, Fused, Lead, Rejected, Row};
+use super::packed::ChildText;
+use super::row::{DeadLetter, Fused, Lead, Rejected, Row};
 use super::scalar::{write_integer, write_string};
 
 impl Row {
     /// Appends the row's document: JSON text, without a line break.
     pub fn write_document(&self, out: &mut Vec<u8>) {
         match self {
-            Row::Record(record) => out.extend_from_slice(&record.body().payload),
+            Row::Record(record) => out.extend_from_slice(record.payload().expect("a table emits no deletions")),
             Row::Moment(fused) => moment(fused, out),
             Row::Rejected(rejected) => rejection(rejected, out),
             Row::DeadLetter(letter) => dead_letter(letter, out),
@@ -22,9 +23,10 @@ const CHILDREN: &[u8] = b",\"source_annotations\":[";
 fn moment(fused: &Fused, out: &mut Vec<u8>) {
     let moment = &fused.moment;
     out.push(b'{');
-    let first = moment.children[0].body();
-    if let Some(context) = first.facets(fused.facet as usize).context {
-        out.extend_from_slice(context.of(&first.payload));
+    let facet = usize::from(fused.facet);
+    let context = moment.children[0].child(facet).context;
+    if !context.is_empty() {
+        out.extend_from_slice(context);
         out.push(b',');
     }
     out.extend_from_slice(BUCKET_START);
@@ -36,17 +38,16 @@ fn moment(fused: &Fused, out: &mut Vec<u8>) {
         if n > 0 {
             out.push(b',');
         }
-        let body = record.body();
-        child(&body.facets(fused.facet as usize).child, &body.payload, out);
+        child(&record.child(facet), out);
     }
     out.extend_from_slice(b"]}");
 }
 
-fn child(pieces: &ChildPieces, payload: &[u8], out: &mut Vec<u8>) {
+fn child(text: &ChildText<'_>, out: &mut Vec<u8>) {
     out.push(b'{');
-    for piece in &pieces.pieces {
-        out.extend_from_slice(piece.lead.text());
-        out.extend_from_slice(piece.slice.of(payload));
+    for piece in text.pieces {
+        out.extend_from_slice(piece.lead().text());
+        out.extend_from_slice(piece.slice().of(text.payload));
     }
     out.push(b'}');
 }
@@ -67,12 +68,13 @@ impl Lead {
 pub(crate) fn moment_bytes(fused: &Fused) -> u64 {
     let moment = &fused.moment;
     let digits = |n: i64| itoa::Buffer::new().format(n).len();
-    let facet = fused.facet as usize;
-    let context = moment.children[0].body().facets(facet).context.map_or(0, |c| (c.end - c.start) as usize + 1);
+    let facet = usize::from(fused.facet);
+    let context =
+        Some(moment.children[0].child(facet).context.len()).filter(|bytes| *bytes > 0).map_or(0, |bytes| bytes + 1);
     let numbers = digits(moment.interval.start_ns()) + digits(moment.interval.end_ns());
     let fixed = 1 + context + BUCKET_START.len() + BUCKET_END.len() + CHILDREN.len() + numbers + 2;
     let commas = moment.children.len() - 1;
-    let children: u64 = moment.children.iter().map(|r| u64::from(r.body().facets(facet).child.rendered_bytes)).sum();
+    let children: u64 = moment.children.iter().map(|r| u64::from(r.rendered_bytes(facet))).sum();
     (fixed + commas) as u64 + children
 }
 

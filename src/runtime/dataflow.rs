@@ -15,7 +15,6 @@
 //!
 //! Not drawn: the sealed frontier and the least upper go back to the sources, which pause when too much is in flight.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +41,7 @@ use crate::source::messages::Binding;
 use crate::source::operator::{Lag, source};
 use crate::spine::committer::{Committed, Committing, committer};
 use crate::spine::part_writer::{PartWriter, part_writer};
-use crate::spine::row::{self, Change, TableId};
+use crate::spine::row::{self, Change};
 use crate::spine::sealed::{SealedStreams, sealed_changes};
 
 type Nothing<'scope> = StreamVec<'scope, u64, Never>;
@@ -251,9 +250,8 @@ fn seal<'scope>(
         // There is nothing to record it in, and nothing to be recorded: each run fills each sink.
         return Committed { sealed, recorded, detached: back.late };
     };
-    let facets: BTreeMap<TableId, u64> = setup.facets();
     let on_error = Box::new(setup.on_journal_error());
-    let writer = PartWriter { journal: journal.clone(), run: setup.start.run, facets, on_error };
+    let writer = PartWriter { journal: journal.clone(), run: setup.start.run, on_error };
     let shares = part_writer(changes, sources.bindings.clone(), writer);
     let names = setup.plan.sinks.iter().map(|sink| sink.name.clone());
     let acks = names.zip(back.acks).collect();

@@ -13,7 +13,6 @@ use super::metrics::Metrics;
 use super::start::Start;
 use super::stores::Stores;
 use crate::pipeline::compile::{Collection, Plan};
-use crate::record::codec;
 use crate::sink;
 use crate::sink::gauge::Gauges;
 use crate::sink::lag::{Detach, Patience};
@@ -81,12 +80,6 @@ impl Setup {
             (*id, Reader::Records { spec: table.decode.clone(), stream: table.is_stream() })
         };
         tables.map(reader).chain([(self.start.dead_letters, Reader::DeadLetters)]).collect()
-    }
-
-    /// The fingerprints of what is decoded of each table's records besides the records themselves.
-    pub fn facets(&self) -> BTreeMap<TableId, u64> {
-        let tables = self.start.tables.iter().zip(&self.plan.tables);
-        tables.map(|(id, table)| (*id, codec::fingerprint(&table.decode))).collect()
     }
 
     /// The epoch up to which everybody who reads a `fuse` knows what it gives, if nobody is to be filled.

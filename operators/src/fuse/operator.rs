@@ -83,7 +83,7 @@ pub fn fuse<'scope, A, C, K, F>(
 where
     A: ExchangeData + Ord + Hash + Clone + Route + Send,
     C: ExchangeData + Ord + Clone + Send,
-    K: Ord + 'static,
+    K: Ord + ?Sized + 'static,
     F: Fn(&C) -> Facets<'_, K> + 'static,
 {
     let mut builder = OperatorBuilder::new("Fuse".to_owned(), annotations.inner.scope());

@@ -99,26 +99,26 @@ fn a_store_that_hangs_is_detached_with_those_that_wait_for_it_and_filled_by_the_
     assert!(!said(&place, &["sinks", "ls"]).contains("detached"));
 }
 
-/// Annotations of one asset that all overlap: each line touches sixty documents, together some four megabytes.
+/// Annotations of one asset that all overlap: each line touches sixty documents, together two megabytes.
 fn crowd(from: i64, count: i64) -> Vec<String> {
     let kinds = ["CHARACTER_SEARCH", "SCENE_SEARCH"];
     let line = |n: i64| {
         let kind = kinds[n as usize % 2];
         let line = annotation(&format!("n{}", n % 100), "a1", kind, n / 100 * 1_000, 60 * SECOND);
-        line.replace("\"label\":\"", &format!("\"label\":\"{}", "x".repeat(500)))
+        line.replace("\"label\":\"", &format!("\"label\":\"{}", "x".repeat(100)))
     };
     (from..from + count).map(line).collect()
 }
 
-/// With a store that hangs, so much waits for it that the sources pause: for as long as it hangs, or until it is given up.
+/// With a store that hangs, so much waits for it that nothing goes on: for as long as it hangs, or until it is given up.
 #[test]
 fn what_waits_for_a_store_that_hangs_is_given_back_when_it_is_detached() {
     let all = crowd(0, 130);
     let expected = documents(all.iter().map(String::as_str), &Rules::default());
     for on_lag in ["on_lag: pause, ", DETACH] {
-        let sinks = with_on_lag(SQLITE, on_lag) + "  count: { from: moments, discard: { render: false } }\n";
-        // An eighth of it may wait at the sinks: 60 MB.
-        let place = Place::with(&following("", &sinks).replace("name: test", "name: test\nmemory: 480MB"));
+        // What may be on its way into stores is a small share of it.
+        let text_of = following("", &(with_on_lag(SQLITE, on_lag) + SECOND_STORE));
+        let place = Place::with(&text_of.replace("name: test", "name: test\nmemory: 480MB"));
         place.write("in/a.ndjson", text(&all[..100]));
         place.backfill();
         let (filled, entries) = (place.rows(), entries(&place));
@@ -134,10 +134,10 @@ fn what_waits_for_a_store_that_hangs_is_given_back_when_it_is_detached() {
         }
         let is_detached = || metrics.sinks.iter().any(|(name, m)| name == "store" && m.detached.load(Relaxed));
         let waiting = || metrics.waiting_bytes.load(Relaxed);
-        let read = || metrics.tables[0].1.records.load(Relaxed);
         let asked;
         if on_lag == DETACH {
-            eventually("it is detached, and the others go on", || is_detached() && read() == 30 && waiting() == 0);
+            eventually("it is detached, and the other goes on", || is_detached() && second(&place) == expected);
+            eventually("nothing waits", || waiting() == 0);
             assert_eq!(place.rows(), filled);
             control.stop();
             asked = Instant::now();
@@ -145,9 +145,9 @@ fn what_waits_for_a_store_that_hangs_is_given_back_when_it_is_detached() {
             drop(locked);
         } else {
             std::thread::sleep(Duration::from_secs(3));
-            assert!(!is_detached() && read() < 30 && waiting() > 30_000_000, "{} and {}", read(), waiting());
+            assert!(!is_detached() && waiting() > 0 && second(&place) != expected, "{} bytes wait", waiting());
             drop(locked);
-            eventually("all goes on", || read() == 30 && waiting() == 0 && place.rows() == expected);
+            eventually("all goes on", || waiting() == 0 && place.rows() == expected && second(&place) == expected);
             control.stop();
             asked = Instant::now();
             assert_eq!(wait().unwrap(), Outcome::Complete);
@@ -272,8 +272,8 @@ fn a_backfill_that_had_to_detach_a_sink_fails_and_the_next_one_completes_it() {
 fn all_processes_of_a_run_hear_of_it() {
     let all = lines(0, 120);
     let place = Place::with(&following("", &(with_on_lag(&chain(), DETACH) + SECOND_STORE)));
-    place.write("in/a.ndjson", text(&all[..30]));
-    place.write("in/b.ndjson", text(&all[30..60]));
+    place.write("in/a.ndjson", text(&all[..60]));
+    place.write("in/b.ndjson", "");
     let [mut first, mut other] = cluster(&place, "run");
     eventually("the fill", || place.rows() == expected(&all[..60]) && tantivy(&place.path("index")) == place.rows());
     let locked = lock(&place);

@@ -251,3 +251,27 @@ fn fuse_options(spec: &FuseSpec) -> FuseOptions<[u8]> {
         .with_required(spec.require.iter().map(|kind| kind.as_bytes()))
         .with_max_children(spec.max_children as usize)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_wait_for_a_sink_are_found_through_others() {
+        let sinks = "  c: { from: t, after: b, discard: {} }\n  a: { from: t, discard: {} }\n  \
+                     b: { from: t, after: a, discard: {} }\n  d: { from: t, after: a, discard: {} }\n  \
+                     e: { from: t, discard: {} }\n";
+        let text = format!("name: n\nsources:\n  t: {{ memory: {{}}, key: /id }}\nsinks:\n{sinks}");
+        let plan =
+            Plan::compile(&crate::pipeline::parse(&text, std::path::Path::new("/"), &|_| None).unwrap().pipeline);
+        let waiting = |name: &str| {
+            let sink = plan.sinks.iter().position(|sink| sink.name == name).unwrap();
+            let mut names: Vec<&str> = plan.waiting_for(sink).iter().map(|at| plan.sinks[*at].name.as_str()).collect();
+            assert_eq!(names[0], name, "itself first");
+            names.sort_unstable();
+            names.join(" ")
+        };
+        assert_eq!(["a", "b", "c", "d", "e"].map(waiting), ["a b c d", "b c", "c", "d", "e"]);
+        assert_eq!(waiting(DEAD_LETTERS), DEAD_LETTERS);
+    }
+}

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::FINISHED;
-use super::inbox::{Counted, Job, Jobs};
+use super::inbox::{Counted, Holds, Job, Jobs};
 use super::progress::SinkProgress;
-use crate::sink::gauge::{Gauges, Held, row_bytes};
+use crate::sink::gauge::{Gauges, row_bytes};
 use crate::sink::lag::{Lag, Owed, Verdict};
 use crate::sink::metrics::SinkMetrics;
 use crate::sink::{Change, Start, Sweep};
@@ -23,7 +23,7 @@ enum Fill {
 
 pub(super) struct Feed {
     /// Changes of epochs whose turn has not come.
-    waiting: BTreeMap<u64, Vec<(Vec<Change>, [Held; 2])>>,
+    waiting: BTreeMap<u64, Vec<(Vec<Change>, Holds)>>,
     /// Jobs that the inbox had no room for.
     outbox: VecDeque<Counted>,
     jobs: Jobs,

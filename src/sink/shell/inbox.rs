@@ -22,8 +22,11 @@ pub(super) enum Job {
     Finish,
 }
 
+/// What changes are counted as until they are written, by both gauges.
+pub(super) type Holds = [Held; 2];
+
 /// A job, and what it is counted as until it is done.
-pub(super) type Counted = (Job, Option<[Held; 2]>);
+pub(super) type Counted = (Job, Option<Holds>);
 
 /// The dataflow's end. The thread does nothing more once this is dropped: what was not begun is dropped with it, and what it
 /// has in hand is not counted any more.
@@ -41,7 +44,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Counted>,
-    in_hand: Option<[Held; 2]>,
+    in_hand: Option<Holds>,
     /// The thread is at a job.
     busy: bool,
     abandoned: bool,

@@ -132,6 +132,7 @@ fn with(start: Start, test: impl FnOnce(Case<'_>) + Send + Sync + 'static) {
     with_settings(Settings { limit: None, hangs_in_close: false }, start, test);
 }
 
+#[derive(Clone, Copy)]
 struct Settings {
     /// The sink is late when it has stood still for so long.
     limit: Option<Duration>,

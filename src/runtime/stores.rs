@@ -113,7 +113,8 @@ fn open(sink: &SinkPlan, base: &Path, dead_letters: &Path, mark: Option<&str>) -
     let spec = &sink.spec;
     #[cfg(feature = "sqlite")]
     if let Some(sqlite) = &spec.sqlite {
-        return crate::sink::sqlite::open(&sink.name, &at(&sqlite.path), sqlite);
+        let detach = spec.on_lag.detach().map(|limit| limit.duration());
+        return crate::sink::sqlite::open(&sink.name, &at(&sqlite.path), sqlite, detach);
     }
     #[cfg(feature = "tantivy")]
     if let Some(tantivy) = &spec.tantivy {

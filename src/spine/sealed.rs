@@ -100,9 +100,16 @@ pub fn sealed_changes<'scope>(
     let (letters, dead_letters) = builder.new_output();
     let mut letters = OutputBuilder::<_, CapacityContainerBuilder<Rows<Arc<DeadLetter>>>>::from(letters);
     let (_hydrated, hydrated) = builder.new_output::<Vec<Never>>();
-    for (port, (table, _)) in readers.iter().filter(|(_, reader)| !matches!(reader, Reader::DeadLetters)).enumerate() {
+    // Tables begin with the hydration epoch; streams may begin before it, with the first row that a sink of theirs lacks.
+    let (tables_begin, streams_begin) = (sealed.hydrate_at, sealed.hydrate_at.min(sealed.tails_from + 1));
+    let mut begins = vec![streams_begin, tables_begin];
+    for (port, (table, reader)) in
+        readers.iter().filter(|(_, reader)| !matches!(reader, Reader::DeadLetters)).enumerate()
+    {
         let (output, stream) = builder.new_output();
         let output = OutputBuilder::<_, CapacityContainerBuilder<Rows<Record>>>::from(output);
+        let is_stream = matches!(reader, Reader::Records { stream: true, .. });
+        begins.push(if is_stream { streams_begin } else { tables_begin });
         outputs.insert(*table, (port + 2, output));
         records.insert(*table, stream);
     }
@@ -120,10 +127,9 @@ pub fn sealed_changes<'scope>(
         thread.spawn(move || reading.run(on_error)).expect("the system can start a thread");
         receiver
     });
-    let hydrate_at = sealed.hydrate_at;
 
     builder.build(move |mut capabilities| {
-        capabilities.iter_mut().for_each(|held| held.downgrade(&hydrate_at));
+        capabilities.iter_mut().zip(&begins).for_each(|(held, begin)| held.downgrade(begin));
         let mut open = receiver.map(|receiver| (receiver, capabilities));
         move |_frontiers| {
             let Some((receiver, capabilities)) = &open else { return };

@@ -47,13 +47,15 @@ const BUSY: Duration = Duration::from_secs(5);
 /// The page cache. A fill touches the index of the keys all over; what does not fit is written more than once.
 const CACHE_KIB: i64 = 64 << 10;
 
-/// Opens the table that `spec` describes in the file at `path`; makes what is missing. `name` is the sink's.
+/// Opens the table that `spec` describes in the file at `path`; makes what is missing. `name` is the sink's; `detach` is how
+/// long it may stand still before the run gives it up, if it does: another connection's lock is no error before that.
 ///
 /// # Errors
 /// [`SinkError::Mismatch`] if a table of that name exists and has other columns; [`SinkError::Store`] if the file can not be
 /// opened or written.
-pub fn open(name: &str, path: &Path, spec: &SqliteSink) -> Result<Opened, SinkError> {
-    let (writer, above) = SqliteWriter::open(name, path, spec, PATIENCE)?;
+pub fn open(name: &str, path: &Path, spec: &SqliteSink, detach: Option<Duration>) -> Result<Opened, SinkError> {
+    let (mut writer, above) = SqliteWriter::open(name, path, spec, PATIENCE)?;
+    writer.patience = detach.map_or(PATIENCE, |limit| limit.saturating_add(PATIENCE));
     let store = StoreState { id: writer.registered.store_id.clone(), upper: writer.registered.upper };
     Ok(Opened { writer: Box::new(writer), above, store: Some(store) })
 }

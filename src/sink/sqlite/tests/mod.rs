@@ -72,7 +72,7 @@ fn reader(path: &Path) -> Connection {
 
 /// As a run gets it.
 fn opened(store: &Store) -> Opened {
-    super::open("store", &store.path(), &store.spec).unwrap()
+    super::open("store", &store.path(), &store.spec, None).unwrap()
 }
 
 fn stored(key: &str, document: &str, epoch: u64) -> (String, String, u64) {

@@ -16,7 +16,7 @@ pub use decode::{DecodeSpec, Decoder, FacetSpec};
 pub(crate) use interner::Interner;
 pub use packed::{Facets, Record};
 pub use path::{FieldPath, Segment};
-pub(crate) use render::moment_bytes;
+pub use render::Renderer;
 pub use row::{Child, ChildPiece, DeadLetter, Fused, Lead, Position, Rejected, Row, RowDiff, Slice};
 pub use scalar::{Key, Scalar, ScalarRef, write_integer, write_key, write_string};
 pub use select::{select, unescape};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::KeyRef;
 use super::packed::{Facets, Record};
+use super::render::moment_bytes;
 use super::scalar::{Key, Scalar, ScalarRef, write_key};
 
 /// Where a record came from, as numbers; a [`Catalog`](crate::source::catalog::Catalog) knows their names.
@@ -155,6 +156,16 @@ pub struct Fused {
     pub moment: Moment<Scalar, Record>,
     /// As [`FusePlan::facet`](crate::pipeline::compile::FusePlan::facet).
     pub facet: u16,
+    /// The length of the document, rendered.
+    pub bytes: u32,
+}
+
+impl Fused {
+    /// A moment that is fused by this facet.
+    pub fn new(moment: Moment<Scalar, Record>, facet: u16) -> Self {
+        let bytes = u32::try_from(moment_bytes(&moment, usize::from(facet))).unwrap_or(u32::MAX);
+        Fused { moment, facet, bytes }
+    }
 }
 
 /// One child of a fused document, as sinks see it.
@@ -190,15 +201,17 @@ impl Row {
 
     /// The children of a fused document, in their order; none for other rows.
     pub fn children(&self) -> impl Iterator<Item = Child<'_>> {
-        let (records, facet) = match self {
-            Row::Moment(fused) => (&fused.moment.children[..], fused.facet as usize),
-            _ => (&[][..], 0),
+        let fused = match self {
+            Row::Moment(fused) => Some(fused),
+            _ => None,
         };
-        records.iter().map(move |record| {
-            let Facets { kind, interval, .. } = record.facets(facet);
-            let kind = std::str::from_utf8(kind).expect("decode has checked the encoding");
-            let payload = record.payload().expect("a table emits no deletions");
-            Child { key: record.key(), kind, interval, payload }
+        fused.into_iter().flat_map(|fused| {
+            fused.moment.children.iter().map(|record| {
+                let Facets { kind, interval, .. } = record.facets(usize::from(fused.facet));
+                let kind = std::str::from_utf8(kind).expect("decode has checked the encoding");
+                let payload = record.payload().expect("a table emits no deletions");
+                Child { key: record.key(), kind, interval, payload }
+            })
         })
     }
 

@@ -14,9 +14,7 @@ use timely::dataflow::operators::{Concat, OkErr};
 use super::memory::reaper;
 use super::metrics::FuseMetrics;
 use crate::pipeline::compile::FusePlan;
-use crate::record::{
-    DeadLetter, Fused, Interner, Key, Record, Rejected, Row, RowDiff, Scalar, ScalarRef, moment_bytes,
-};
+use crate::record::{DeadLetter, Fused, Interner, Key, Record, Rejected, Row, RowDiff, Scalar, ScalarRef};
 use crate::sink::gauge::Gauge;
 
 /// Changes of a collection of the pipeline.
@@ -30,7 +28,7 @@ pub(super) fn moments_of<'scope>(
     quiet_through: Option<u64>,
     writing: &Arc<Gauge>,
 ) -> (Rows<'scope>, Rows<'scope>) {
-    let (facet, most_bytes) = (plan.facet, plan.max_document_bytes);
+    let (facet, most_bytes) = (plan.facet, plan.max_document_bytes.min(u64::from(u32::MAX) - 1));
     let most_children = plan.options.max_children();
     let at = usize::from(facet);
     let writing = writing.clone();
@@ -59,10 +57,10 @@ pub(super) fn moments_of<'scope>(
         let facets = record.facets(at);
         Facets { kind: facets.kind, interval: facets.interval }
     });
-    let fused = moments.inner.map(move |(moment, epoch, diff)| (Fused { moment, facet }, epoch, diff));
+    let fused = moments.inner.map(move |(moment, epoch, diff)| (Fused::new(moment, facet), epoch, diff));
     // A pure function of the document, so that its retraction takes the same way.
     let (documents, too_large) = fused.ok_err(move |(fused, epoch, diff)| {
-        let bytes = moment_bytes(&fused);
+        let bytes = u64::from(fused.bytes);
         if bytes <= most_bytes {
             return Ok((Row::Moment(fused), epoch, diff));
         }

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use super::metrics::SinkMetrics;
 use super::{Change, SinkError, Sweep, Writer};
 use crate::pipeline::DiscardSink;
+use crate::record::Renderer;
 
 /// Renders documents, if asked to, and forgets them.
 pub struct Discard {
     spec: DiscardSink,
+    renderer: Renderer,
     buffer: Vec<u8>,
     upper: u64,
     /// When a store of the wanted rate would have written everything.
@@ -21,7 +23,14 @@ pub struct Discard {
 impl Discard {
     /// Counts into `metrics`.
     pub fn new(spec: DiscardSink, metrics: Arc<SinkMetrics>) -> Self {
-        Discard { spec, buffer: Vec::new(), upper: 0, written_at: Instant::now(), metrics }
+        Discard {
+            spec,
+            renderer: Renderer::default(),
+            buffer: Vec::new(),
+            upper: 0,
+            written_at: Instant::now(),
+            metrics,
+        }
     }
 
     /// Takes the time that a store of the wanted rate would take.
@@ -40,7 +49,7 @@ impl Writer for Discard {
         for change in changes.drain(..) {
             if let (Change::Upsert(row), true) = (&change, self.spec.render) {
                 self.buffer.clear();
-                row.write_document(&mut self.buffer);
+                self.renderer.document(row, &mut self.buffer);
                 bytes += std::hint::black_box(&self.buffer).len() as u64;
             }
         }

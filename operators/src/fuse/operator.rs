@@ -14,10 +14,10 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::moment::{Moment, Rejection};
 use super::options::FuseOptions;
-use super::timeline::Timeline;
 use super::update::{Content, Facets, update};
 use crate::pace::Pace;
 use crate::route::Route;
+use crate::timeline::Timeline;
 
 /// So many documents are put out before other operators get their turn.
 const FUEL: usize = 1 << 16;

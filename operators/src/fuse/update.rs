@@ -1,11 +1,13 @@
 //! One epoch of one asset: from changes of annotations to changes of documents.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
+use super::Children;
 use super::options::{Emit, FuseOptions};
 use super::sweep::{Entry, coalesce, sweep};
-use super::timeline::Timeline;
 use crate::interval::{Grid, Interval};
+use crate::timeline::Timeline;
 
 /// What fusion must know of an annotation.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +29,7 @@ pub(super) struct Emission<C> {
 /// A document's children; or how many there would be, if they are too many.
 #[derive(Clone, Debug)]
 pub(super) enum Content<C> {
-    Children(Arc<[C]>),
+    Children(Children<C>),
     TooMany(usize),
 }
 
@@ -69,7 +71,8 @@ pub(super) fn update<K: Ord + ?Sized, C: Ord + Clone>(
         if !fresh {
             order(&mut entries, facets);
         }
-        let documents = Documents { entries: &entries, options, required: required(&entries, options, facets), grid };
+        let required = required(&entries, options, facets);
+        let documents = Documents { entries: &entries, pool: OnceCell::new(), options, required, grid };
         match options.emit {
             Emit::Buckets(_) => documents.buckets(start, end, emit),
             Emit::Runs(_) | Emit::Segments => documents.runs(start, end, emit),
@@ -175,6 +178,8 @@ fn required<K: Ord + ?Sized, C>(
 /// Forms the documents of one span.
 struct Documents<'a, K: ?Sized, C> {
     entries: &'a [Entry<'a, C>],
+    /// What the entries stand for; made when the first document needs it.
+    pool: OnceCell<Arc<[C]>>,
     options: &'a FuseOptions<K>,
     required: Option<Vec<u32>>,
     grid: Grid,
@@ -255,7 +260,8 @@ impl<K: ?Sized, C: Clone> Documents<'_, K, C> {
         if ranks.len() > self.options.max_children {
             return Some(Content::TooMany(ranks.len()));
         }
-        Some(Content::Children(ranks.iter().map(|rank| self.entries[*rank as usize].content.clone()).collect()))
+        let pool = self.pool.get_or_init(|| self.entries.iter().map(|entry| entry.content.clone()).collect());
+        Some(Content::Children(Children::new(pool.clone(), ranks.into())))
     }
 
     /// Whether there are enough kinds, and all that are required. Kinds ascend with the ranks.

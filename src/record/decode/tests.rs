@@ -41,10 +41,14 @@ fn document(records: Vec<Record>) -> String {
     let asset = records[0].facets(0).asset.into();
     let children = records.into_iter().collect();
     let moment = Moment { key: asset, interval: Interval::new(4_000_000_000, 5_000_000_000), children };
-    let fused = Fused { moment, facet: 0 };
+    let fused = Fused::new(moment, 0);
     let mut out = Vec::new();
-    let length = crate::record::moment_bytes(&fused);
-    Row::Moment(fused).write_document(&mut out);
+    let length = u64::from(fused.bytes);
+    let row = Row::Moment(fused);
+    row.write_document(&mut out);
+    let mut again = Vec::new();
+    crate::record::Renderer::default().document(&row, &mut again);
+    assert_eq!(again, out);
     assert_eq!(out.len() as u64, length, "the length is known without rendering");
     String::from_utf8(out).unwrap()
 }

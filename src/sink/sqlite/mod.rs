@@ -30,7 +30,7 @@ use self::error::{explain, is_busy};
 use self::schema::{META, Registered, State, Statements, Unfit};
 use super::{Change, Opened, SinkError, StoreState, Sweep, Writer};
 use crate::pipeline::SqliteSink;
-use crate::record::{FieldPath, Row};
+use crate::record::{FieldPath, Renderer, Row};
 
 mod columns;
 mod error;
@@ -77,6 +77,7 @@ struct SqliteWriter {
     without_log: bool,
     key: Vec<u8>,
     document: Vec<u8>,
+    renderer: Renderer,
     scratch: String,
 }
 
@@ -112,6 +113,7 @@ impl SqliteWriter {
             without_log: true,
             key: Vec::new(),
             document: Vec::new(),
+            renderer: Renderer::default(),
             scratch: String::new(),
         };
         if newest.is_some() || !alone {
@@ -177,7 +179,7 @@ impl SqliteWriter {
     }
 
     fn apply(&mut self, epoch: i64, changes: &mut Vec<Change>) -> Result<(), SinkError> {
-        let SqliteWriter { statements, columns, connection, key, document, scratch, object, .. } = self;
+        let SqliteWriter { statements, columns, connection, key, document, renderer, scratch, object, .. } = self;
         let failed = |error| explain("write to", object, error);
         let mut upsert = connection.prepare_cached(&statements.upsert).map_err(failed)?;
         let mut delete = connection.prepare_cached(&statements.delete).map_err(failed)?;
@@ -188,7 +190,7 @@ impl SqliteWriter {
             match &change {
                 Change::Delete(_) => delete.execute([key]).map_err(failed)?,
                 Change::Upsert(row) => {
-                    let document = rendered(row, document, object)?;
+                    let document = rendered(row, renderer, document, object)?;
                     let mut bind = |n, value: &dyn rusqlite::ToSql| upsert.raw_bind_parameter(n, value).map_err(failed);
                     bind(1, &key)?;
                     bind(2, &document)?;
@@ -281,9 +283,14 @@ fn patiently<T>(
     }
 }
 
-fn rendered<'a>(row: &Row, document: &'a mut Vec<u8>, object: &str) -> Result<&'a str, SinkError> {
+fn rendered<'a>(
+    row: &Row,
+    renderer: &mut Renderer,
+    document: &'a mut Vec<u8>,
+    object: &str,
+) -> Result<&'a str, SinkError> {
     document.clear();
-    row.write_document(document);
+    renderer.document(row, document);
     text(document, "document", object)
 }
 

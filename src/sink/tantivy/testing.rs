@@ -99,7 +99,7 @@ pub(crate) fn moments(annotations: &[Made], min_kinds: usize) -> Vec<Row> {
         if kinds.len() >= min_kinds {
             let interval = Interval::new(grid.start_ns(bucket), grid.start_ns(bucket + 1));
             let children = children.into_iter().map(|child| child.1).collect();
-            rows.push(Row::Moment(Fused { moment: Moment { key: asset, interval, children }, facet: 0 }));
+            rows.push(Row::Moment(Fused::new(Moment { key: asset, interval, children }, 0)));
         }
     }
     rows

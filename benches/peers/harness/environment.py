@@ -57,13 +57,14 @@ class Environment:
         """The state of the tree; not compared, because a commit of results changes nothing that is measured."""
         return machine.said(["git", "describe", "--always", "--dirty", "--abbrev=12"], ROOT) or "unknown"
 
-    def command(self, variant, annotations, threads, scratch, verify=False, documents=None):
+    def command(self, variant, given, threads, scratch, verify=False, documents=None):
         """The command of a run, and where it is to be run. Puts in place what it needs."""
         if variant.tool == "flowstone":
-            return flowstone.prepare(self.flowstone, scratch, variant, annotations, threads, verify), scratch
+            return flowstone.prepare(self.flowstone, scratch, variant, given.directory, threads, verify), scratch
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        options = {"input": annotations.resolve(), "variant": variant.name, "threads": threads, "scratch": scratch}
+        path = (given.joined if variant.tool == "pathway" else given.directory).resolve()
+        options = {"input": path, "variant": variant.name, "threads": threads, "scratch": scratch}
         if documents:
             options["documents"] = documents
         if variant.tool == "flink":

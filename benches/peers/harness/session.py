@@ -88,7 +88,7 @@ class Session:
         """What a run finds that sums up its documents; None if it fails."""
         say(f"{variant.label}, {length}: verifying {given.truth['documents']:,} documents")
         options = {"verify": True, "documents": documents}
-        command, directory = self.environment.command(variant, given.directory, threads, self.scratch, **options)
+        command, directory = self.environment.command(variant, given, threads, self.scratch, **options)
         try:
             ran = measure.run(command, 2 * self.options.limit, self.memory_bytes, directory)
         except measure.Failed as failed:
@@ -107,7 +107,7 @@ class Session:
         if len(done) >= min(number, self.wanted(done)) or self.failures(variant, threads, length):
             return
         say(f"{variant.label}, {length}, {threads} thread{'s' * (threads > 1)}: run {number}")
-        command, directory = self.environment.command(variant, given.directory, threads, self.scratch)
+        command, directory = self.environment.command(variant, given, threads, self.scratch)
         load = machine.load()
         try:
             ran = measure.run(command, self.options.limit, self.memory_bytes, directory)

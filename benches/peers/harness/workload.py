@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ class Input:
     """One archive and its truth."""
 
     directory: pathlib.Path
+    # All lines of the directory in one file.
+    joined: pathlib.Path
     truth: dict
     # The documents, a line each; of small archives only.
     documents: pathlib.Path
@@ -44,6 +47,7 @@ def prepare(flowstone, place, size, length, corrected=False, with_documents=Fals
     name = f"{size.annotations}-{size.assets}-{size.span}-{size.files}-{size.seed}-{length}{kind}"
     home = pathlib.Path(place) / name
     directory, truth, documents = home / "annotations", home / "truth.json", home / "documents.ndjson"
+    joined = home / "joined.ndjson"
     if not truth.exists():
         options = {
             "style": "uniform", "annotations": size.annotations, "assets": size.assets, "span": size.span,
@@ -53,10 +57,14 @@ def prepare(flowstone, place, size, length, corrected=False, with_documents=Fals
             options |= {"corrections": CORRECTIONS, "deletions": DELETIONS}
         flags = [flag for option, value in options.items() for flag in (f"--{option}", str(value))]
         subprocess.run([flowstone, "generate", str(directory), "--force", *flags], check=True, stdout=subprocess.DEVNULL)
+        with open(joined, "wb") as out:
+            for path in sorted(directory.glob("*.ndjson")):
+                with open(path, "rb") as part:
+                    shutil.copyfileobj(part, out, 1 << 20)
         # A process of its own: what it holds is not to be seen in ours.
         command = [sys.executable, str(TRUTH), str(directory), *([str(documents)] if with_documents else [])]
         found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         draft = truth.with_suffix(".draft")
         draft.write_text(found)
         draft.rename(truth)
-    return Input(directory, json.loads(truth.read_text()), documents)
+    return Input(directory, joined, json.loads(truth.read_text()), documents)

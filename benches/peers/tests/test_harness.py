@@ -108,7 +108,7 @@ class Stub:
     def __init__(self, place, said):
         self.place, self.said, self.calls = place, said, 0
 
-    def command(self, variant, annotations, threads, scratch, verify=False, documents=None):
+    def command(self, variant, given, threads, scratch, verify=False, documents=None):
         self.calls += 1
         return [sys.executable, "-c", f"print({json.dumps(json.dumps(self.said))})"], self.place
 
@@ -126,7 +126,7 @@ class Sessions(Temporary):
 
     def time_all(self, said):
         session = self.session(said)
-        given = workload.Input(self.folder, TRUTH, None)
+        given = workload.Input(self.folder, None, TRUTH, None)
         for number in range(1, 4):
             session.time(DUCKDB, 1, "3s", number, given)
         return session.results
@@ -152,7 +152,7 @@ class Sessions(Temporary):
     def test_what_fails_is_not_tried_again(self):
         session = self.session(self.SAID)
         session.failed(DUCKDB, 1, "3s", "stopped after 1 s, its limit")
-        session.time(DUCKDB, 1, "3s", 1, workload.Input(self.folder, TRUTH, None))
+        session.time(DUCKDB, 1, "3s", 1, workload.Input(self.folder, None, TRUTH, None))
         self.assertEqual(self.stub.calls, 0)
 
     def test_slow_forms_run_less_often(self):

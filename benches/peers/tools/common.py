@@ -1,6 +1,7 @@
 """What the Python peers share: arguments, counting, and the one line that each prints at its end."""
 
 import argparse
+import collections
 import json
 import os
 import resource
@@ -12,7 +13,7 @@ BUCKET_NS = 1_000_000_000
 
 def arguments(variants):
     parser = argparse.ArgumentParser()
-    parser.add_argument("--input", required=True, help="a directory of NDJSON files")
+    parser.add_argument("--input", required=True, help="a directory of NDJSON files, or a file")
     parser.add_argument("--variant", required=True, choices=variants)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--scratch", default=".", help="a directory for temporary files")
@@ -27,25 +28,31 @@ def files(args):
 
 
 class Tally:
-    """Documents counted; with `verify` also summed up, byte by byte, and written."""
+    """Documents counted; with `verify` also summed up, byte by byte, and kept if they are to be written."""
 
     def __init__(self, args):
-        self.documents = self.children = self.bytes = self.check = 0
+        self.documents = self.children = self.bytes = self.check = self.emitted = 0
         self.verify = args.verify
-        self.file = open(args.documents, "wb") if args.documents else None
+        self.path = args.documents
+        self.kept = collections.Counter()
 
-    def add(self, document, children):
-        """One document with so many children: as text, or as anything else if it is not rendered."""
-        self.documents += 1
-        self.children += children
+    def add(self, document, children, sign=1):
+        """One document with so many children: as text, or as anything else if it is not rendered. -1 takes it back."""
+        self.documents += sign
+        self.children += sign * children
+        self.emitted += sign > 0
         if not isinstance(document, str):
             return
         data = document.encode()
-        self.bytes += len(data)
+        self.bytes += sign * len(data)
         if self.verify:
-            self.check += zlib.crc32(data)
-            if self.file:
-                self.file.write(data + b"\n")
+            self.check += sign * zlib.crc32(data)
+            if self.path:
+                self.kept[data] += sign
+
+    def write(self):
+        with open(self.path, "wb") as file:
+            file.writelines(data + b"\n" for data in self.kept.elements())
 
 
 class Job:
@@ -58,17 +65,19 @@ class Job:
         self.cpu_s = cpu_s()
         self.began = time.monotonic()
 
-    def finish(self, documents, children, size=None, check=None):
+    def finish(self, documents, children, size=None, check=None, emitted=None):
         """Prints what was found. `size`: the bytes of all documents, if they were rendered."""
-        found = {"documents": documents, "children": children, "bytes": size}
+        found = {"documents": documents, "children": children, "bytes": size, "emitted": emitted or documents}
         took = {"job_s": time.monotonic() - self.began, "job_cpu_s": cpu_s() - self.cpu_s, "startup_s": self.startup_s}
         check = None if check is None else f"{check % 2**64:016x}"
         print(json.dumps(found | {"check": check, "version": self.version} | took), flush=True)
 
     def finish_tally(self, tally):
         """The same from a tally."""
+        if tally.path:
+            tally.write()
         check = tally.check if tally.verify else None
-        self.finish(tally.documents, tally.children, tally.bytes or None, check)
+        self.finish(tally.documents, tally.children, tally.bytes or None, check, tally.emitted)
 
 
 def cpu_s():

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Fusion in Pathway: a table of annotations, read once (`mode="static"`), children rendered once by a Python function.
 
+The input is one file: each file of a directory would be a change of its own, and documents would be put out twice.
+
   bucket        spread over buckets by `flatten`, grouped by asset and bucket, ordered by `sorted_tuple`; documents are
                 put together by a Python function
   asset         grouped by asset; a Python function makes all documents of an asset
@@ -116,7 +118,7 @@ def main():
         if args.verify and not rendered:
             children = [child_of.func(*entry[3:4], entry[0], *entry[4:], *entry[1:3]) for entry in document]
             document = sweep.document_of(row["context"], row["bucket"], children)
-        tally.add(document, row["children"])
+        tally.add(document, row["children"], 1 if is_addition else -1)
 
     pw.io.subscribe(documents, on_change=count)
     pw.run(monitoring_level=pw.MonitoringLevel.NONE)

@@ -10,6 +10,7 @@
 //! | [`route`] | which worker owns a key |
 //! | [`table`] | [`upsert`](table::upsert): records folded into at most one row a key |
 //! | [`mod@fuse`] | [`fuse`](fuse::fuse): what overlaps in time, per asset, becomes moments |
+//! | [`pace`] | whether those who take an output can follow |
 //! | [`reaper`] | where state goes that nobody needs any more |
 //! | `testing` | a harness for laws, at any number of workers (with the feature `testing`) |
 //!
@@ -74,6 +75,7 @@
 
 pub mod fuse;
 pub mod interval;
+pub mod pace;
 pub mod reaper;
 pub mod route;
 pub mod table;

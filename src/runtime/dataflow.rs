@@ -123,7 +123,7 @@ fn sources<'scope>(
             stop: Arc::new(move || control.is_stopping()),
             metrics: setup.metrics.sources[number].1.clone(),
         };
-        let waiting = setup.waiting.clone();
+        let waiting = setup.gauges.waiting.clone();
         let lag = Lag {
             sealed: sealed.clone(),
             written: written.clone(),
@@ -194,7 +194,7 @@ fn collections<'scope>(
     let (mut moments, mut rejected) = (Vec::new(), Vec::new());
     for (number, plan) in setup.plan.fuses.iter().enumerate() {
         let table = tables[plan.table].clone().expect("validated: fuse reads a table with keys");
-        let (documents, refused) = moments_of(table, plan, setup.quiet_through(number));
+        let (documents, refused) = moments_of(table, plan, setup.quiet_through(number), &setup.gauges.writing);
         let metrics = setup.metrics.fuses[number].1.clone();
         dead_letters.push(rejections(refused.clone(), &plan.name, metrics));
         moments.push(documents);
@@ -245,12 +245,12 @@ fn sink<'scope>(
         Collection::Rejected(at) => &collections.rejected[at],
         Collection::DeadLetters => &collections.dead_letters,
     };
-    let changes = gate(rows.clone(), release, reveals.clone(), start, &plan.name, setup.waiting.clone());
+    let changes = gate(rows.clone(), release, reveals.clone(), start, &plan.name, setup.gauges.waiting.clone());
     let (control, owner) = (setup.control.clone(), plan.name.clone());
     let shell = Shell {
         name: plan.name.clone(),
         start,
-        waiting: setup.waiting.clone(),
+        gauges: setup.gauges.clone(),
         progress: setup.progress[number].clone(),
         metrics: setup.metrics.sinks[number].1.clone(),
         on_error: Box::new(move |source| control.fail(RunError::Sink { name: owner, source })),

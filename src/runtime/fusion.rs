@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use differential_dataflow::{AsCollection, VecCollection};
 use flowstone_operators::fuse::{Facets, Rejection, fuse};
 use flowstone_operators::interval::Interval;
+use flowstone_operators::pace::Pace;
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, OkErr};
@@ -14,24 +15,30 @@ use super::memory::reaper;
 use super::metrics::FuseMetrics;
 use crate::pipeline::compile::FusePlan;
 use crate::record::{DeadLetter, Fused, Key, Record, Rejected, Row, RowDiff, Scalar, moment_bytes};
+use crate::sink::gauge::Gauge;
 
 /// Changes of a collection of the pipeline.
 pub(super) type Rows<'scope> = StreamVec<'scope, u64, RowDiff>;
 
-/// The documents of a `fuse`, and those that it rejects. Up to `quiet_through` its readers know what the table gives.
+/// The documents of a `fuse`, and those that it rejects. Up to `quiet_through` its readers know what the table gives; it forms
+/// no more than the sinks of this process can write, as `writing` counts.
 pub(super) fn moments_of<'scope>(
     table: VecCollection<'scope, u64, Arc<Record>, isize>,
     plan: &FusePlan,
     quiet_through: Option<u64>,
+    writing: &Arc<Gauge>,
 ) -> (Rows<'scope>, Rows<'scope>) {
     let (facet, most_bytes) = (plan.facet, plan.max_document_bytes);
     let most_children = plan.options.max_children();
     let at = usize::from(facet);
+    let writing = writing.clone();
+    let pace = Pace::new(move || writing.is_full());
     let options = match quiet_through {
         Some(epoch) => plan.options.clone().with_quiet_through(epoch),
         None => plan.options.clone(),
     }
-    .with_reaper(reaper());
+    .with_reaper(reaper())
+    .with_pace(pace);
     let name = plan.name.clone();
     let (usable, unusable) = table.inner.ok_err(move |(record, epoch, diff)| match record.body().unusable(at) {
         None => Ok(((record.body().facets(at).asset.clone(), record), epoch, diff)),

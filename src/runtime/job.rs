@@ -316,8 +316,8 @@ impl Job {
     fn setup(&self, journal: Option<Journal>, opened: Opened) -> Setup {
         let Opened { start, catalogs, writers, keeper } = opened;
         let memory = Memory::new(self.pipeline.memory.map(|size| size.0));
-        let waiting = memory.gauge();
-        memory.watch(self.control.clone(), self.metrics.clone(), waiting.clone());
+        let gauges = memory.gauges();
+        memory.watch(self.control.clone(), self.metrics.clone(), gauges.waiting.clone());
         if start.hidden_from.is_none() {
             self.control.set_filling(start.first_epoch - 1);
         }
@@ -337,7 +337,7 @@ impl Job {
             keeper: Mutex::new(keeper),
             epoch_length: self.pipeline.epoch.duration(),
             bounded: self.mode == Mode::Backfill,
-            waiting,
+            gauges,
             control: self.control.clone(),
             metrics: self.metrics.clone(),
         }

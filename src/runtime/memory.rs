@@ -8,19 +8,25 @@ use flowstone_operators::reaper::Reaper;
 use super::RunError;
 use super::control::Control;
 use super::metrics::{Metrics, read};
-use crate::sink::gauge::Gauge;
+use crate::sink::gauge::{Gauge, Gauges};
 use crate::source::Limits;
+
+type Range = std::ops::RangeInclusive<u64>;
 
 /// How often the process looks at itself.
 const LOOK_DELAY: Duration = Duration::from_millis(250);
 
 /// What of the memory may wait at the sinks, as documents: what is beyond that waits in the sources.
 const WAITING_SHARE: u64 = 8;
-const WAITING_BYTES: std::ops::RangeInclusive<u64> = 8 << 20..=1 << 30;
+const WAITING_BYTES: Range = 8 << 20..=1 << 30;
+
+/// What of the memory may be on its way into stores: operators put out no more than they can write.
+const WRITING_SHARE: u64 = 64;
+const WRITING_BYTES: Range = 4 << 20..=64 << 20;
 
 /// What of the memory may be in flight, as input: each byte of it costs several until it is written.
 const IN_FLIGHT_SHARE: u64 = 48;
-const IN_FLIGHT_BYTES: std::ops::RangeInclusive<u64> = 4 << 20..=256 << 20;
+const IN_FLIGHT_BYTES: Range = 4 << 20..=256 << 20;
 
 /// What `memory:` comes to.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +42,12 @@ impl Memory {
     }
 
     /// How much may wait at the sinks.
-    pub fn gauge(&self) -> Arc<Gauge> {
-        Arc::new(Gauge::new((self.limit_bytes / WAITING_SHARE).clamp(*WAITING_BYTES.start(), *WAITING_BYTES.end())))
+    pub fn gauges(&self) -> Gauges {
+        let share = |share: u64, bytes: Range| (self.limit_bytes / share).clamp(*bytes.start(), *bytes.end());
+        Gauges {
+            waiting: Arc::new(Gauge::new(share(WAITING_SHARE, WAITING_BYTES))),
+            writing: Arc::new(Gauge::new(share(WRITING_SHARE, WRITING_BYTES))),
+        }
     }
 
     /// How much of each worker's share of a source may be in flight.

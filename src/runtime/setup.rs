@@ -14,7 +14,7 @@ use super::stores::Stores;
 use crate::pipeline::compile::{Collection, Plan};
 use crate::record::codec;
 use crate::sink;
-use crate::sink::gauge::Gauge;
+use crate::sink::gauge::Gauges;
 use crate::sink::shell::SinkProgress;
 use crate::source::Limits;
 use crate::source::catalog::Catalog;
@@ -38,7 +38,7 @@ pub(super) struct Setup {
     pub epoch_length: Duration,
     pub bounded: bool,
     pub limits: Limits,
-    pub waiting: Arc<Gauge>,
+    pub gauges: Gauges,
     pub control: Arc<Control>,
     pub metrics: Arc<Metrics>,
 }

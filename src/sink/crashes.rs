@@ -11,7 +11,7 @@ use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::{Input, Probe};
 
 use super::file::tests::ranges::fold;
-use super::gauge::Gauge;
+use super::gauge::Gauges;
 use super::shell::{Placement, Shell, SinkProgress, write};
 use super::tantivy::testing::{labelled, moments, spec, stored, upserts};
 use super::{Change, Opened, Start, Sweep};
@@ -116,7 +116,7 @@ fn run(kind: Kind, dir: &Path) {
         let shell = Shell {
             name: "crashing".to_owned(),
             start,
-            waiting: Arc::new(Gauge::new(u64::MAX)),
+            gauges: Gauges::without_limits(),
             progress: progress.clone(),
             metrics: Arc::default(),
             on_error: Box::new(|error| panic!("{error}")),

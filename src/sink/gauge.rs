@@ -65,6 +65,23 @@ impl Gauge {
     }
 }
 
+/// What a process counts of that which its sinks have still to write.
+#[derive(Clone, Debug)]
+pub struct Gauges {
+    /// All that waits at gates and in shells: sources pause.
+    pub waiting: Arc<Gauge>,
+    /// That in shells alone. It becomes less as soon as a store is written, whatever else waits: operators may pause for it.
+    pub writing: Arc<Gauge>,
+}
+
+#[cfg(test)]
+impl Gauges {
+    pub(super) fn without_limits() -> Self {
+        let free = || Arc::new(Gauge::new(u64::MAX));
+        Gauges { waiting: free(), writing: free() }
+    }
+}
+
 /// Bytes that a [`Gauge`] counts as long as this lives.
 #[derive(Debug)]
 pub struct Held {

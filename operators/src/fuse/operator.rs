@@ -16,6 +16,7 @@ use super::moment::{Moment, Rejection};
 use super::options::FuseOptions;
 use super::timeline::Timeline;
 use super::update::{Content, Facets, update};
+use crate::pace::Pace;
 use crate::route::Route;
 
 /// So many documents are put out before other operators get their turn.
@@ -127,6 +128,10 @@ where
             while let Some(Ready { epoch, moments: moment_cap, rejections: rejection_cap, todo }) = ready.front_mut() {
                 let (mut moments, mut rejections) = (moments.session(&moment_cap), rejections.session(&rejection_cap));
                 while emitted < FUEL {
+                    if options.pace.lags() {
+                        activator.activate_after(Pace::DELAY);
+                        return;
+                    }
                     let Some((key, changes)) = todo.next() else { break };
                     let timeline = timelines.entry(key.clone()).or_default();
                     update(timeline, &changes, more, &options, &facets, &mut |emission| {

@@ -1,6 +1,7 @@
 //! What fusion is asked to do.
 
 use crate::interval::Grid;
+use crate::pace::Pace;
 use crate::reaper::Reaper;
 
 /// What one fused document stands for.
@@ -33,6 +34,7 @@ pub struct FuseOptions<K> {
     pub(super) max_children: usize,
     pub(super) quiet_through: Option<u64>,
     pub(super) reaper: Reaper,
+    pub(super) pace: Pace,
 }
 
 impl<K: Ord> FuseOptions<K> {
@@ -45,6 +47,7 @@ impl<K: Ord> FuseOptions<K> {
             max_children: usize::MAX,
             quiet_through: None,
             reaper: Reaper::default(),
+            pace: Pace::default(),
         }
     }
 
@@ -79,6 +82,12 @@ impl<K: Ord> FuseOptions<K> {
     /// Where the state goes when the input has ended.
     pub fn with_reaper(mut self, reaper: Reaper) -> Self {
         self.reaper = reaper;
+        self
+    }
+
+    /// Whether those who take the documents can follow.
+    pub fn with_pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
         self
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::net::{Buffer, Released, consolidate};
+use super::net::{Buffer, Released, consolidate, fresh};
 use crate::record::RowDiff;
 use crate::sink::Start;
 use crate::sink::gauge::{Gauge, row_bytes};
@@ -12,6 +12,8 @@ use crate::sink::gauge::{Gauge, row_bytes};
 pub(super) struct Gathering {
     rule: Rule,
     waiting: BTreeMap<u64, Vec<Buffer>>,
+    /// Whether changes of earlier epochs count at that of the fill.
+    is_mixed: bool,
     gauge: Arc<Gauge>,
 }
 
@@ -35,13 +37,14 @@ impl Gathering {
             Start::Fill { at } => Rule::Fill(at),
             Start::FillAtReveal => Rule::Awaiting,
         };
-        Gathering { rule, waiting: BTreeMap::new(), gauge }
+        Gathering { rule, waiting: BTreeMap::new(), is_mixed: false, gauge }
     }
 
     /// Takes a buffer in; tells `hold` the epochs at which it waits.
     pub(super) fn take(&mut self, changes: Vec<RowDiff>, mut hold: impl FnMut(u64)) {
         for (epoch, changes) in by_epoch(changes) {
             let Some(counts_at) = self.rule.counts_at(epoch) else { continue };
+            self.is_mixed |= counts_at != epoch;
             let bytes = changes.iter().map(|(row, ..)| row_bytes(row)).sum();
             let held = self.gauge.hold(bytes);
             self.waiting.entry(counts_at).or_default().push(Buffer { changes, held });
@@ -56,6 +59,7 @@ impl Gathering {
         let later = self.waiting.split_off(&at);
         let earlier = std::mem::replace(&mut self.waiting, later);
         if !earlier.is_empty() {
+            self.is_mixed = true;
             let mut buffers: Vec<Buffer> = earlier.into_values().flatten().collect();
             let of_its_own = self.waiting.entry(at).or_default();
             buffers.append(of_its_own);
@@ -71,6 +75,17 @@ impl Gathering {
     pub(super) fn forget(&mut self) {
         self.rule = Rule::Nothing;
         self.waiting.clear();
+    }
+
+    /// What has come so far of the fill, if `may_begin` says that it may be seen and that no earlier change can come.
+    ///
+    /// Tables and operators put out the net change of an epoch: if nothing of earlier epochs counts at the fill, its rows
+    /// come once, and none is taken back.
+    pub(super) fn pass(&mut self, may_begin: impl Fn(u64) -> bool) -> Option<(u64, Released)> {
+        let Rule::Fill(at) = self.rule else { return None };
+        let buffers =
+            self.waiting.get_mut(&at).filter(|buffers| !self.is_mixed && !buffers.is_empty() && may_begin(at))?;
+        Some((at, fresh(std::mem::take(buffers))))
     }
 
     /// The least epoch, if `is_due` says that it is complete and may be seen.
@@ -202,6 +217,48 @@ mod tests {
         assert_eq!(case.released(6), []);
         assert_eq!(case.released(7), [(6, vec![upsert("a", "1"), upsert("b", "2")])]);
         assert_eq!(case.released(20), [(9, vec![upsert("c", "1")])]);
+    }
+
+    fn passed(case: &mut Case, may_begin: bool) -> Option<(u64, Vec<Change>)> {
+        let (epoch, buffers) = case.gathering.pass(|_| may_begin)?;
+        Some((epoch, buffers.flat_map(|(changes, _)| changes).collect()))
+    }
+
+    #[test]
+    fn a_fill_of_its_own_rows_alone_passes_as_it_comes() {
+        let mut case = Case::new(Start::FillAtReveal);
+        assert_eq!(passed(&mut case, true), None);
+        case.gathering.reveal(6);
+        case.take(&[("b", "1", 6, 1), ("c", "1", 7, 1)]);
+        assert_eq!(passed(&mut case, false), None);
+        assert_eq!(passed(&mut case, true), Some((6, vec![upsert("b", "1")])));
+        assert_eq!((passed(&mut case, true), case.gauge.held_bytes()), (None, 1));
+        case.take(&[("a", "1", 6, 1)]);
+        assert_eq!(passed(&mut case, true), Some((6, vec![upsert("a", "1")])));
+        case.take(&[("d", "1", 6, 1)]);
+        assert_eq!(case.released(20), [(6, vec![upsert("d", "1")]), (7, vec![upsert("c", "1")])]);
+        case.take(&[("d", "1", 8, -1)]);
+        assert_eq!(passed(&mut case, true), None);
+    }
+
+    #[test]
+    fn a_fill_with_rows_of_earlier_epochs_waits() {
+        let mut case = Case::new(Start::Fill { at: 6 });
+        case.take(&[("a", "1", 5, 1), ("a", "1", 6, -1), ("a", "2", 6, 1)]);
+        assert_eq!(passed(&mut case, true), None);
+        let mut case = Case::new(Start::FillAtReveal);
+        case.take(&[("a", "1", 5, 1), ("a", "1", 6, -1), ("a", "2", 6, 1)]);
+        case.gathering.reveal(6);
+        assert_eq!(passed(&mut case, true), None);
+        assert_eq!(case.released(7), [(6, vec![upsert("a", "2")])]);
+    }
+
+    #[test]
+    #[should_panic(expected = "is taken back")]
+    fn a_row_that_is_taken_back_after_its_fill_began_is_a_bug() {
+        let mut case = Case::new(Start::Fill { at: 6 });
+        case.take(&[("a", "1", 6, 1), ("a", "1", 6, -1)]);
+        passed(&mut case, true);
     }
 
     #[test]

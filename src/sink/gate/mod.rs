@@ -37,8 +37,9 @@ const FUEL: usize = 1 << 16;
 /// worker, or ends without one: nothing was to be revealed, and nothing is put out. All changes of a key must be on one
 /// worker, which tables and operators see to. `waiting` counts what is held.
 ///
-/// A fill is gathered until its epoch is complete, also if it may be seen before that: a row may still be taken back at
-/// the same epoch, and no store could take back what it was given.
+/// A fill that takes in earlier epochs is gathered until its own is complete: a row may still be taken back, and no store
+/// could take back what it was given. One of rows that are all of its own epoch, such as that of an archive, passes as it
+/// comes once it may be seen.
 pub fn gate<'scope>(
     rows: StreamVec<'scope, u64, RowDiff>,
     release: StreamVec<'scope, u64, Never>,
@@ -86,6 +87,10 @@ pub fn gate<'scope>(
             while let Some((epoch, buffers)) = gathering.release(is_due) {
                 let capability = capabilities.remove(&epoch).expect("one is held for each epoch that waits");
                 released.push_back((capability, buffers));
+            }
+            let may_begin = |epoch: u64| !frontiers[0].less_than(&epoch) && !frontiers[1].less_equal(&epoch);
+            if let Some((epoch, buffers)) = gathering.pass(may_begin) {
+                released.push_back((capabilities[&epoch].clone(), buffers));
             }
             let mut output = output.activate();
             let mut fuel = FUEL;

@@ -24,11 +24,7 @@ pub(super) type Released = Box<dyn Iterator<Item = (Vec<Change>, Held)>>;
 /// New rows in order pass buffer by buffer, without being gathered: a fill may be as large as the sink's whole content.
 pub(super) fn consolidate(mut buffers: Vec<Buffer>, is_fill: bool) -> Released {
     if is_fresh(&buffers) {
-        let upserts = |buffer: Buffer| {
-            let changes = buffer.changes.into_iter().map(|(row, _, _)| Change::Upsert(row)).collect();
-            (changes, buffer.held)
-        };
-        return Box::new(buffers.into_iter().map(upserts));
+        return fresh(buffers);
     }
     let Some(Buffer { changes: last, mut held }) = buffers.pop() else { return Box::new(std::iter::empty()) };
     // Exactly: a vector that grows would have room for twice as many.
@@ -44,6 +40,19 @@ pub(super) fn consolidate(mut buffers: Vec<Buffer>, is_fill: bool) -> Released {
         let chunk: Vec<Change> = changes.by_ref().take(CHUNK).collect();
         (!chunk.is_empty()).then(|| (chunk, held.split(chunk_bytes)))
     }))
+}
+
+/// Changes that are nothing but one new row a key.
+///
+/// # Panics
+/// If a row goes: a broken invariant of the operator that emitted it.
+pub(super) fn fresh(buffers: Vec<Buffer>) -> Released {
+    let upsert = |(row, epoch, diff)| {
+        assert!(diff == 1, "a row is taken back at {epoch}, where everything is new: {row:?}");
+        Change::Upsert(row)
+    };
+    let upserts = move |buffer: Buffer| (buffer.changes.into_iter().map(upsert).collect(), buffer.held);
+    Box::new(buffers.into_iter().map(upserts))
 }
 
 /// Whether there is nothing but one new row a key, in order.

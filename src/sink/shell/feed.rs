@@ -8,7 +8,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use super::FINISHED;
 use super::progress::SinkProgress;
 use super::thread::Job;
-use crate::sink::gauge::{Gauge, Held, row_bytes};
+use crate::sink::gauge::{Gauges, Held, row_bytes};
 use crate::sink::metrics::SinkMetrics;
 use crate::sink::{Change, Start, Sweep};
 
@@ -22,7 +22,7 @@ enum Fill {
 
 pub(super) struct Feed {
     /// Changes of epochs whose turn has not come.
-    waiting: BTreeMap<u64, Vec<(Vec<Change>, Held)>>,
+    waiting: BTreeMap<u64, Vec<(Vec<Change>, [Held; 2])>>,
     /// Jobs that the channel had no room for.
     outbox: VecDeque<Job>,
     jobs: SyncSender<Job>,
@@ -30,7 +30,7 @@ pub(super) struct Feed {
     unacknowledged: VecDeque<u64>,
     fill: Fill,
     finishing: bool,
-    gauge: Arc<Gauge>,
+    gauges: Gauges,
     progress: Arc<SinkProgress>,
     metrics: Arc<SinkMetrics>,
 }
@@ -39,7 +39,7 @@ impl Feed {
     pub(super) fn new(
         start: Start,
         jobs: SyncSender<Job>,
-        gauge: Arc<Gauge>,
+        gauges: Gauges,
         progress: Arc<SinkProgress>,
         metrics: Arc<SinkMetrics>,
     ) -> Self {
@@ -55,7 +55,7 @@ impl Feed {
             unacknowledged: VecDeque::new(),
             fill,
             finishing: false,
-            gauge,
+            gauges,
             progress,
             metrics,
         }
@@ -78,7 +78,8 @@ impl Feed {
     }
 
     pub(super) fn take(&mut self, epoch: u64, changes: Vec<Change>) {
-        let held = self.gauge.hold(changes.iter().map(|change| row_bytes(change.row())).sum());
+        let bytes = changes.iter().map(|change| row_bytes(change.row())).sum();
+        let held = [&self.gauges.waiting, &self.gauges.writing].map(|gauge| gauge.hold(bytes));
         self.waiting.entry(epoch).or_default().push((changes, held));
     }
 

@@ -19,7 +19,7 @@ use timely::scheduling::SyncActivator;
 
 use self::feed::Feed;
 use self::thread::WriterThread;
-use super::gauge::Gauge;
+use super::gauge::Gauges;
 use super::metrics::SinkMetrics;
 use super::{Change, Never, Reveal, SinkError, Start, Writer};
 
@@ -51,8 +51,8 @@ pub struct Shell {
     pub name: String,
     /// Where the sink begins; as for its gate.
     pub start: Start,
-    /// Counts what waits for the writer's thread and in it.
-    pub waiting: Arc<Gauge>,
+    /// Count what waits for the writer's thread and in it.
+    pub gauges: Gauges,
     /// Told how far the store is, if it has one writer in all.
     pub progress: Arc<SinkProgress>,
     /// What was written.
@@ -130,11 +130,11 @@ fn least(frontier: &MutableAntichain<u64>) -> Option<u64> {
 
 /// Starts the thread of a writer.
 fn start(writer: Box<dyn Writer>, shell: Shell, activator: SyncActivator) -> Feed {
-    let Shell { name, start, waiting, progress, metrics, on_error } = shell;
+    let Shell { name, start, gauges, progress, metrics, on_error } = shell;
     let (jobs, inbox) = sync_channel(JOBS);
     // What an opened store says of itself is known at once.
     progress.publish(writer.durable_upper(), || writer.mark());
-    let feed = Feed::new(start, jobs, waiting, progress.clone(), metrics.clone());
+    let feed = Feed::new(start, jobs, gauges, progress.clone(), metrics.clone());
     let thread = WriterThread { writer, progress, activator, metrics, on_error };
     std::thread::Builder::new()
         .name(format!("sink {name}"))

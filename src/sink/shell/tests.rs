@@ -67,7 +67,7 @@ struct Case<'a> {
     changes: Option<InputHandleVec<u64, Change>>,
     reveals: Option<InputHandleVec<u64, Reveal>>,
     done: ProbeHandle<u64>,
-    gauge: Arc<Gauge>,
+    gauges: Gauges,
     progress: Arc<SinkProgress>,
     told: Arc<Mutex<Vec<Told>>>,
     at_it: Arc<AtomicBool>,
@@ -103,12 +103,12 @@ impl Case<'_> {
 /// Runs a sink on one worker.
 fn with(start: Start, test: impl FnOnce(Case<'_>) + Send + Sync + 'static) {
     timely::execute_directly(move |worker| {
-        let (gauge, progress) = (Arc::new(Gauge::new(u64::MAX)), Arc::new(SinkProgress::default()));
+        let (gauges, progress) = (Gauges::without_limits(), Arc::new(SinkProgress::default()));
         let (told, go): (Arc<Mutex<Vec<Told>>>, _) = (Arc::default(), Arc::new(AtomicBool::new(true)));
         let shell = Shell {
             name: "listener".to_owned(),
             start,
-            waiting: gauge.clone(),
+            gauges: gauges.clone(),
             progress: progress.clone(),
             metrics: Arc::default(),
             on_error: Box::new(|error| panic!("{error}")),
@@ -121,7 +121,7 @@ fn with(start: Start, test: impl FnOnce(Case<'_>) + Send + Sync + 'static) {
             let acks = write(change_stream, reveal_stream, shell, Placement::Single(Some(Box::new(writer))));
             (changes, reveals, acks.probe().0)
         });
-        test(Case { worker, changes: Some(changes), reveals: Some(reveals), done, gauge, progress, told, at_it, go });
+        test(Case { worker, changes: Some(changes), reveals: Some(reveals), done, gauges, progress, told, at_it, go });
     });
 }
 
@@ -213,10 +213,10 @@ fn what_waits_for_the_writer_is_counted_until_it_is_written() {
             case.send(epoch, upsert("a", "0123456789"));
         }
         case.changes().advance_to(201);
-        case.step_until(|case| case.at_it.load(Ordering::SeqCst) && case.gauge.held_bytes() == 2_000);
+        case.step_until(|case| case.at_it.load(Ordering::SeqCst) && case.gauges.waiting.held_bytes() == 2_000);
         case.go.store(true, Ordering::SeqCst);
         case.step_until(|case| !case.done.less_than(&201));
-        assert_eq!((case.gauge.held_bytes(), case.gauge.most_bytes()), (0, 2_000));
+        assert_eq!((case.gauges.waiting.held_bytes(), case.gauges.waiting.most_bytes()), (0, 2_000));
         assert_eq!(case.finish().len(), 401);
     });
 }
@@ -265,7 +265,7 @@ fn acknowledgements_end_when_the_writer_has_finished_and_is_gone() {
             let shell = Shell {
                 name: "slow".to_owned(),
                 start: Start::Fill { at: 5 },
-                waiting: Arc::new(Gauge::new(u64::MAX)),
+                gauges: Gauges::without_limits(),
                 progress: Arc::default(),
                 metrics: counted,
                 on_error: Box::new(|error| panic!("{error}")),
@@ -315,7 +315,7 @@ fn an_error_is_told_and_nothing_is_written_or_acknowledged_after_it() {
             let shell = Shell {
                 name: "broken".to_owned(),
                 start: Start::Resume { from: 0 },
-                waiting: Arc::new(Gauge::new(u64::MAX)),
+                gauges: Gauges::without_limits(),
                 progress: Arc::default(),
                 metrics: Arc::default(),
                 on_error: Box::new(move |error| errors.send(error.to_string()).unwrap()),

@@ -15,7 +15,7 @@ use crate::sink::{Change, SinkError, Sweep, Writer};
 /// What a writer is told.
 pub(super) enum Job {
     /// A share of an epoch's changes, and what they are counted as until they are written.
-    Write(u64, Vec<Change>, Held),
+    Write(u64, Vec<Change>, [Held; 2]),
     Close(u64, Sweep),
     Finish,
 }

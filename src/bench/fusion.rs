@@ -55,8 +55,8 @@ pub(super) struct Sample {
 #[derive(Clone, Debug)]
 pub(super) struct Pass {
     pub samples: Vec<Sample>,
-    /// How much more memory the process held in the end; not known if the input ended, or outside of Linux.
-    pub grown_bytes: Option<u64>,
+    /// What the process held in the end; not known if the input ended, or outside of Linux.
+    pub resident_bytes: Option<u64>,
 }
 
 impl Pass {
@@ -72,6 +72,7 @@ impl Pass {
 /// If the settings make no sense, workers can not be started, or the two disagree.
 pub fn fusion(settings: &FusionSettings, compare: bool, progress: &Progress) -> Result<FusionReport, BenchError> {
     settings.check()?;
+    let before_bytes = resident_bytes();
     let history = Arc::new(History::new(settings));
     let passes = (0..settings.repetitions as u64).map(|number| {
         let before = number * settings.annotations;
@@ -84,7 +85,11 @@ pub fn fusion(settings: &FusionSettings, compare: bool, progress: &Progress) -> 
     if let Some(swept) = swept {
         report::agree(&passes, &swept)?;
     }
-    Ok(report::make(settings, &history, &passes, swept))
+    // Later passes use again what the first one has freed.
+    let resident_bytes = passes.first().and_then(|pass| pass.resident_bytes);
+    let grown_bytes = before_bytes.zip(resident_bytes).map(|(before, after)| after.saturating_sub(before));
+    let state_bytes = grown_bytes.map(|grown| grown.saturating_sub(history.bytes()));
+    Ok(report::make(settings, &history, &passes, swept, state_bytes))
 }
 
 /// Runs all epochs on new workers.
@@ -93,7 +98,6 @@ pub(super) fn pass(settings: &FusionSettings, history: &Arc<History>, progress: 
     let options = options(settings);
     // The state is measured while all workers still have theirs.
     let (ended, measured) = (Barrier::new(settings.workers), Barrier::new(settings.workers));
-    let before_bytes = resident_bytes();
     let guards = timely::execute(timely::Config::process(settings.workers), move |worker| {
         let mut run = Run::new(worker, &options);
         let mut samples = Vec::with_capacity(history.epochs.len());
@@ -107,21 +111,30 @@ pub(super) fn pass(settings: &FusionSettings, history: &Arc<History>, progress: 
             }
         }
         ended.wait();
-        let after_bytes = resident_bytes().filter(|_| worker.index() == 0 && !backfill);
+        let resident_bytes = if worker.index() == 0 && !backfill { settled_bytes() } else { None };
         measured.wait();
-        (samples, after_bytes)
+        (samples, resident_bytes)
     });
     let workers = guards.map_err(BenchError::Workers)?.join().into_iter();
     let workers: Vec<_> = workers.collect::<Result<_, _>>().map_err(BenchError::Workers)?;
-    let after_bytes = workers.iter().find_map(|(_, after_bytes)| *after_bytes);
+    let resident_bytes = workers.iter().find_map(|(_, bytes)| *bytes);
     // The first worker's clock, and what all of them put out.
     let mut all = workers.into_iter().map(|(samples, _)| samples);
     let mut samples = all.next().unwrap_or_default();
     for others in all {
         samples.iter_mut().zip(others).for_each(|(sample, other)| sample.counts += other.counts);
     }
-    let grown_bytes = before_bytes.zip(after_bytes).map(|(before, after)| after.saturating_sub(before));
-    Ok(Pass { samples, grown_bytes })
+    Ok(Pass { samples, resident_bytes })
+}
+
+/// What the process holds, once the allocator has given back what is free: it does so a while later, when it is used.
+fn settled_bytes() -> Option<u64> {
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(10));
+        std::hint::black_box(vec![0_u8; 1 << 20]);
+        std::hint::black_box(vec![0_u8; 1 << 10]);
+    }
+    resident_bytes()
 }
 
 fn options(settings: &FusionSettings) -> FuseOptions<u8> {

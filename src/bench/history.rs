@@ -60,6 +60,16 @@ impl History {
         }
         History { changes: maker.changes, epochs, left: maker.living }
     }
+
+    /// What it holds in memory, about: its lists, and a block for each annotation, whose size allocators round up.
+    pub(super) fn bytes(&self) -> u64 {
+        const COUNTS: usize = 2 * size_of::<usize>();
+        let block = (COUNTS + size_of::<Annotation>()).next_multiple_of(16);
+        let annotations = self.changes.iter().filter(|change| change.diff > 0).count();
+        let lists =
+            self.changes.capacity() * size_of::<Change>() + self.left.capacity() * size_of::<(u32, Arc<Annotation>)>();
+        (lists + annotations * block) as u64
+    }
 }
 
 struct Maker<'a> {
@@ -78,8 +88,11 @@ impl<'a> Maker<'a> {
         let mut draw = Draw::new(settings.seed, Stream::Uniform);
         let starts = if settings.disorder < 1.0 { ordered_starts(settings, &mut draw) } else { Vec::new() };
         let shares = (settings.skew > 0.0).then(|| Shares::zipf(settings.assets.into(), settings.skew));
-        let changes = Vec::with_capacity(settings.annotations as usize);
-        Maker { settings, draw, shares, starts: starts.into_iter(), lines: 0, living: Vec::new(), changes }
+        // As large as they will be: what growing lists leave behind would be taken for state.
+        let later = settings.annotations - settings.bulk;
+        let most = settings.annotations + (later as f64 * settings.corrections * 1.1) as u64;
+        let (changes, living) = (Vec::with_capacity(most as usize), Vec::with_capacity(settings.annotations as usize));
+        Maker { settings, draw, shares, starts: starts.into_iter(), lines: 0, living, changes }
     }
 
     /// One line: a new annotation, or what happens to one that is there.

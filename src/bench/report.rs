@@ -25,8 +25,8 @@ pub struct FusionReport {
     pub documents_left: u64,
     /// The most memory that the process ever held, with the made-up input; not known outside of Linux.
     pub peak_rss_bytes: Option<u64>,
-    /// By how much the process grew in the first repetition for each annotation that was there in the end, beside the
-    /// annotation itself; not known if the input ended, or outside of Linux.
+    /// What the process held after the first repetition for each annotation that was there, beside the made-up input: not more
+    /// than so much is state. Not known if the input ended, or outside of Linux.
     pub state_bytes_per_annotation: Option<f64>,
     /// The same documents by one sort and one sweep, if asked for.
     pub floor: Option<Floor>,
@@ -101,6 +101,7 @@ pub(super) fn make(
     history: &History,
     passes: &[Pass],
     swept: Option<Swept>,
+    state_bytes: Option<u64>,
 ) -> FusionReport {
     let mut order: Vec<&Pass> = passes.iter().collect();
     order.sort_by_key(|pass| pass.took());
@@ -123,15 +124,10 @@ pub(super) fn make(
         annotations_left: left,
         documents_left: counts.written - counts.retracted,
         peak_rss_bytes: peak_bytes(),
-        state_bytes_per_annotation: state_bytes(passes).filter(|_| left > 0).map(|bytes| bytes as f64 / left as f64),
+        state_bytes_per_annotation: state_bytes.filter(|_| left > 0).map(|bytes| bytes as f64 / left as f64),
         floor,
         epochs_ms: first.1.iter().map(|sample| ms(sample.took)).collect(),
     }
-}
-
-/// The first pass grows the process most: later ones use again what it has freed.
-fn state_bytes(passes: &[Pass]) -> Option<u64> {
-    passes.first()?.grown_bytes
 }
 
 fn total(samples: &[Sample]) -> Counts {

@@ -46,7 +46,7 @@ class Environment:
         """What is to be the same in all records of a results file."""
         requirements = {tool: pinned(TOOLS / "requirements" / f"{tool}.txt", tool) for tool in PYTHON_TOOLS}
         flink = (TOOLS / "flink" / "pom.xml").read_text().partition("<flink.version>")[2].partition("<")[0]
-        build = hashlib.sha256(self.flowstone.read_bytes()).hexdigest()[:12]
+        build = digest(self.flowstone)[:12]
         version = str(machine.said([str(self.flowstone), "--version"])).removeprefix("flowstone ")
         own = {"flowstone": f"{version} (build {build})"}
         python = str(machine.said([self.python, "--version"])).removeprefix("Python ")
@@ -121,6 +121,15 @@ def build_flowstone():
     said = subprocess.run([*command, *manifest], check=True, stdout=subprocess.PIPE, text=True).stdout
     built = [json.loads(line).get("executable") for line in said.splitlines()]
     return pathlib.Path([path for path in built if path][-1])
+
+
+def digest(path):
+    """The SHA-256 of a file, read piece by piece: what this process holds is what each process that it starts begins with."""
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            found.update(piece)
+    return found.hexdigest()
 
 
 def pinned(path, package):

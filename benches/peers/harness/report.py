@@ -72,7 +72,7 @@ def markdown(records):
         for form in [RENDERED, LISTS]:
             these = [row for row in made if (row.length, row.variant.form) == (length, form)]
             if these:
-                parts += [f"### {TITLES[form]}", table(made, these)]
+                parts += [f"### {TITLES[form]}", table(made, these) + absent(records, length, form)]
         parts += ["### The fastest form of each tool beside ours", summary(made, length)]
     parts += [notes(records)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -104,6 +104,19 @@ def table(made, these):
     return "\n".join(lines)
 
 
+def absent(records, length, form):
+    """Rows of what can not be installed here, and of what failed: with the reason in place of figures."""
+    rest = [""] * 8
+    lines = []
+    for record in records:
+        if record["record"] == "unavailable":
+            lines.append(cells([record["tool"], f"did not run here: {record['reason']}", "-", 0, "-", *rest]))
+        elif (record["record"], record.get("length"), record.get("form")) == ("failed", length, form):
+            why = f"{record['variant']}: failed: {record['reason'].replace('|', '/')}"
+            lines.append(cells([record["tool"], why, record["threads"], 0, "-", *rest]))
+    return "".join("\n" + line for line in lines)
+
+
 def summary(made, length):
     """Of each tool the fastest form: how many times our time it takes, without and with our journal."""
     head = ["tool", "documents", "threads", "form", "wall × ours", "CPU × ours", "wall × ours with journal", "CPU × ours with journal"]
@@ -121,18 +134,13 @@ def summary(made, length):
 
 
 def notes(records):
-    """What could not be installed, what failed, and what the columns mean."""
-    lines = ["## Notes", ""]
-    for record in records:
-        if record["record"] == "unavailable":
-            lines.append(f"- {record['tool']} did not run here: {record['reason']}.")
-        if record["record"] == "failed":
-            threads = f"{record['threads']} thread{'s' * (record['threads'] > 1)}"
-            lines.append(f"- {record['tool']} {record['variant']} failed at mean length {record['length']}, {threads}: {record['reason']}.")
-    compared = {(r["tool"], r["variant"]) for r in records if r["record"] in ("compared", "verified")}
-    lines += [
-        f"- {len(compared)} forms were checked against a brute force: every document of a small archive, byte by byte, and the "
-        "checksum of all documents of a large one. All timed runs were checked by their counts.",
+    """What the columns mean."""
+    forms = {kind: {(r["tool"], r["variant"]) for r in records if r["record"] == kind} for kind in ["compared", "verified"]}
+    lines = [
+        "## Notes", "",
+        f"- {len(forms['compared'])} forms were compared with a brute force: every document of a small archive, byte by byte. Of "
+        f"{len(forms['verified'])} the checksum of all documents of this archive is right. All timed runs were checked by their counts.",
+        "- What failed is not tried again, and failed to be verified with all threads is not timed with fewer.",
         "- Figures are medians of so many `runs`. Wall and CPU time of a peer leave out the start of its process (`start-up`); ours "
         "include it. Flink's are those of a second run in the same JVM, `first` that of the first one.",
         "- `× ours`: how many times what we take, with as many threads; documents as they change are held against our "

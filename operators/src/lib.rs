@@ -11,6 +11,7 @@
 //! | [`table`] | [`upsert`](table::upsert): records folded into at most one row a key |
 //! | [`mod@fuse`] | [`fuse`](fuse::fuse): what overlaps in time, per asset, becomes moments |
 //! | [`pace`] | whether those who take an output can follow |
+//! | `timeline` | what is there in the time of one key, indexed: the state behind operators on intervals |
 //! | [`reaper`] | where state goes that nobody needs any more |
 //! | `testing` | a harness for laws, at any number of workers (with the feature `testing`) |
 //!
@@ -75,9 +76,11 @@
 
 pub mod fuse;
 pub mod interval;
+pub mod overlap;
 pub mod pace;
 pub mod reaper;
 pub mod route;
 pub mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod timeline;

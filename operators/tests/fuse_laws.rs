@@ -41,7 +41,7 @@ fn oracle(live: &Live, emit: Emit, min_kinds: usize, require: &[u8]) -> BTreeMap
                     if !matches!(emit, Emit::Buckets(_))
                         && last.key == key
                         && last.interval.end_ns() == interval.start_ns()
-                        && *last.children == *children =>
+                        && last.children.iter().eq(&children) =>
                 {
                     last.interval = last.interval.hull(&interval);
                 }

@@ -40,13 +40,14 @@ pub fn main(args: &Args, json: bool) -> Result<(), Failure> {
     }
     let mut table = output::table(&["sink", "now", "the next run"]);
     for (name, next) in &restart.forecast.sinks {
-        let now = state.sinks.get(name).map_or_else(|| "unknown to the state".to_owned(), |s| standing(&s.standing));
+        let now = state.sinks.get(name).map_or_else(|| "unknown to the state".to_owned(), standing);
         table.add_row([name.clone(), now, what(next)]);
     }
     output::set_texts(&mut table, &[1, 2]);
     let catching_up = state.catching_up.map_or_else(String::new, |first| format!(", hidden since epoch {first}"));
     let sealed = state::epoch(state.sealed);
-    output::print(&format!("sealed through epoch {sealed}{catching_up}\n{table}\n{}", restart.text()))
+    let detached = state::detached(&state);
+    output::print(&format!("sealed through epoch {sealed}{catching_up}\n{table}\n{detached}{}", restart.text()))
 }
 
 /// What the next run does before it reads on.

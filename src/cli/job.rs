@@ -77,12 +77,22 @@ pub fn main(args: &JobArgs, mode: Mode, json: bool) -> Result<(), Failure> {
     progress.finish();
     let outcome = outcome.map_err(Failure::run)?;
     match outcome {
-        Outcome::Complete => (),
+        Outcome::Complete | Outcome::Detached => (),
         Outcome::NothingWritten => eprintln!("stopped before everything was read: the next run goes on"),
         Outcome::NotDrained => eprintln!("stopped before {}: the next run completes it", summary::pending(&metrics)),
     }
+    if let Some(detached) = summary::detached(&metrics) {
+        eprintln!("{detached}");
+    }
     let summary = summary::Summary::new(&name, outcome, started.elapsed(), workers, &metrics, &dead_letters);
-    output::print(&format!("{}\n", if json { summary.json() } else { summary.text() }))
+    output::print(&format!("{}\n", if json { summary.json() } else { summary.text() }))?;
+    // Whoever stops a run knows that it is not at its end. One process says it for all.
+    let is_first = args.process.unwrap_or(0) == 0;
+    if outcome == Outcome::Detached && is_first && !control.was_stopped() {
+        let problem = "not everything was written: see to the stores that stood still, then start again";
+        return Err(Failure::run(problem));
+    }
+    Ok(())
 }
 
 fn cores() -> usize {

@@ -41,7 +41,7 @@ pub fn main(args: &Args, json: bool) -> Result<(), Failure> {
         table.add_row(line.cells());
     }
     output::set_texts(&mut table, &[1, 4]);
-    output::print(&format!("{table}\nas of epoch {}\n", state::epoch(state.sealed)))
+    output::print(&format!("{table}\nas of epoch {}\n{}", state::epoch(state.sealed), state::detached(&state)))
 }
 
 struct Line {

@@ -69,7 +69,11 @@ impl Drawing {
                 bar.set_message(format!("{} records, {}/s", HumanCount(records), HumanCount(rate as u64)));
             } else {
                 let rows = |m: &crate::runtime::metrics::SinkMetrics| HumanCount(read(&m.upserts) + read(&m.deletes));
-                let sinks = self.metrics.sinks.iter().map(|(name, m)| format!("{name}: {} rows", rows(m)));
+                let state = |m: &crate::runtime::metrics::SinkMetrics| match m.detached.load(Relaxed) {
+                    true => "detached".to_owned(),
+                    false => format!("{} rows", rows(m)),
+                };
+                let sinks = self.metrics.sinks.iter().map(|(name, m)| format!("{name}: {}", state(m)));
                 bar.set_message(sinks.collect::<Vec<_>>().join("  "));
                 bar.tick();
             }

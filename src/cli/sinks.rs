@@ -57,7 +57,7 @@ fn ls(site: &Site, json: bool) -> Result<(), Failure> {
         table.add_row(line.cells());
     }
     output::set_texts(&mut table, &[1, 4]);
-    output::print(&format!("{table}\nsealed through epoch {}\n", state::epoch(state.sealed)))
+    output::print(&format!("{table}\nsealed through epoch {}\n{}", state::epoch(state.sealed), state::detached(&state)))
 }
 
 /// How far a sink is.
@@ -80,7 +80,7 @@ impl<'a> Line<'a> {
             None => ("-".to_owned(), "-".to_owned()),
         };
         let store = self.sink.store.clone().unwrap_or_else(|| "-".to_owned());
-        [self.name.to_owned(), standing(&self.sink.standing), epochs, time, store]
+        [self.name.to_owned(), standing(self.sink), epochs, time, store]
     }
 
     fn json(&self) -> Value {
@@ -97,12 +97,21 @@ impl<'a> Line<'a> {
             "store": self.sink.store,
             "mark": self.sink.mark,
             "stream": self.sink.stream,
+            "detached_unix_ms": self.sink.detached_unix_ms,
         })
     }
 }
 
 /// Where a sink stands, for people.
-pub fn standing(standing: &Standing) -> String {
+pub fn standing(sink: &SinkState) -> String {
+    let Some(detached) = sink.detached_unix_ms.map(state::moment) else { return attached(&sink.standing) };
+    match &sink.standing {
+        Standing::AwaitingReveal => format!("detached at {detached}"),
+        standing => format!("detached at {detached}, {}", attached(standing)),
+    }
+}
+
+fn attached(standing: &Standing) -> String {
     match standing {
         Standing::Upper(upper) => format!("has all before {upper}"),
         Standing::Filling { at } => format!("is filled as of {at}"),

@@ -73,17 +73,25 @@ fn no_journal(location: &str) -> Failure {
 
 /// An epoch for people: its number, and when it opened.
 pub fn epoch(epoch: u64) -> String {
-    match moment(epoch) {
-        Some(moment) => format!("{epoch} ({moment})"),
-        None => epoch.to_string(),
-    }
+    // Epochs of made-up clocks, as those of tests, are numbers and nothing else.
+    if epoch > 1_000_000_000_000 { format!("{epoch} ({})", moment(epoch)) } else { epoch.to_string() }
 }
 
-fn moment(epoch: u64) -> Option<String> {
-    // Epochs of made-up clocks, as those of tests, are numbers and nothing else.
-    let recent = epoch > 1_000_000_000_000;
-    let moment = i64::try_from(epoch).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    moment.filter(|_| recent).map(|moment| format!("{moment:.3}"))
+/// Milliseconds since 1970, for people.
+pub fn moment(unix_ms: u64) -> String {
+    let moment = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    moment.map_or_else(|| unix_ms.to_string(), |moment| format!("{moment:.3}"))
+}
+
+/// What people who look at a state must know of sinks that were given up; empty if there are none.
+pub fn detached(state: &State) -> String {
+    let detached = state.sinks.iter().filter_map(|(name, sink)| Some((name, moment(sink.detached_unix_ms?))));
+    let line = |(name, moment)| {
+        format!(
+            "sink {name} is detached since {moment}: its store stood still, or one that it waits for; the next run brings it up to date\n"
+        )
+    };
+    detached.map(line).collect()
 }
 
 /// A span between epochs, for people.
@@ -104,6 +112,7 @@ pub fn overview(state: &State) -> Value {
         "next_entry": state.next_entry,
         "sealed": state.sealed,
         "catching_up_since": state.catching_up,
+        "detached": state.sinks.iter().filter(|(_, sink)| sink.detached_unix_ms.is_some()).map(|(name, _)| name).collect::<Vec<_>>(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! What a run says at its end.
 
 use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use super::output::{counted, table};
 use crate::pipeline::compile::DEAD_LETTERS;
 use crate::runtime::Outcome;
-use crate::runtime::metrics::{Metrics, read};
+use crate::runtime::metrics::{Metrics, SinkMetrics, read};
 use crate::sink::shell::FINISHED;
 
 /// The counts of a run that has ended.
@@ -41,12 +42,23 @@ struct SinkRow {
     upserts: u64,
     deletes: u64,
     bytes: u64,
+    detached: bool,
 }
 
 /// The sinks that are behind, for people.
 pub fn pending(metrics: &Metrics) -> String {
-    let behind = metrics.sinks.iter().filter(|(_, m)| read(&m.upper) < FINISHED).map(|(name, _)| name.as_str());
+    let is_behind = |m: &SinkMetrics| read(&m.upper) < FINISHED && !m.detached.load(Relaxed);
+    let behind = metrics.sinks.iter().filter(|(_, m)| is_behind(m)).map(|(name, _)| name.as_str());
     format!("all was written to {}", behind.collect::<Vec<_>>().join(", "))
+}
+
+/// The sinks that were given up, for people.
+pub fn detached(metrics: &Metrics) -> Option<String> {
+    let detached = metrics.sinks.iter().filter(|(_, m)| m.detached.load(Relaxed)).map(|(name, _)| name.as_str());
+    let names = detached.collect::<Vec<_>>().join(", ");
+    (!names.is_empty()).then(|| {
+        format!("detached, since their stores or those that they wait for stood still: {names}; the next run brings them up to date")
+    })
 }
 
 impl Summary {
@@ -74,6 +86,7 @@ impl Summary {
             upserts: read(&m.upserts),
             deletes: read(&m.deletes),
             bytes: read(&m.bytes),
+            detached: m.detached.load(Relaxed),
         });
         Summary {
             name: name.to_owned(),
@@ -97,6 +110,7 @@ impl Summary {
             Outcome::Complete => "complete",
             Outcome::NothingWritten => "nothing_written",
             Outcome::NotDrained => "not_drained",
+            Outcome::Detached => "detached",
         };
         let tables = self.tables.iter().map(|t| {
             let counts = json!({
@@ -106,10 +120,11 @@ impl Summary {
             });
             (t.name.clone(), counts)
         });
-        let sinks = self
-            .sinks
-            .iter()
-            .map(|s| (s.name.clone(), json!({ "upserts": s.upserts, "deletes": s.deletes, "bytes": s.bytes })));
+        let sinks = self.sinks.iter().map(|s| {
+            let counts =
+                json!({ "upserts": s.upserts, "deletes": s.deletes, "bytes": s.bytes, "detached": s.detached });
+            (s.name.clone(), counts)
+        });
         let rejected = self.rejected.iter().map(|(name, n)| (name.clone(), json!(n)));
         json!({
             "pipeline": self.name,
@@ -153,7 +168,8 @@ impl Summary {
         let mut sinks = table(&["sink", "rows written", "rows deleted", "bytes", "rows/s"]);
         for s in self.sinks.iter().filter(|s| s.name != DEAD_LETTERS) {
             let bytes = if s.bytes == 0 { "-".to_owned() } else { HumanBytes(s.bytes).to_string() };
-            sinks.add_row([s.name.clone(), count(s.upserts), count(s.deletes), bytes, rate(s.upserts + s.deletes)]);
+            let name = if s.detached { format!("{} (detached)", s.name) } else { s.name.clone() };
+            sinks.add_row([name, count(s.upserts), count(s.deletes), bytes, rate(s.upserts + s.deletes)]);
         }
         let mut text = format!("{tables}\n{sinks}\n");
         for (name, rejected) in self.rejected.iter().filter(|(_, n)| *n > 0) {

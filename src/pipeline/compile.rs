@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use flowstone_operators::fuse::{Emit as Form, FuseOptions};
 use flowstone_operators::interval::{Boundary, Grid};
 
-use super::model::{Emit, End, FuseSpec, Pipeline, SinkSpec};
+use super::model::{Emit, End, FuseSpec, OnLag, Pipeline, SinkSpec};
 use crate::record::{DecodeSpec, FacetSpec, FieldPath};
 
 /// The name of the collection of records that could not be processed.
@@ -56,7 +56,7 @@ pub struct FusePlan {
     /// Which of the table's facets it reads.
     pub facet: u16,
     /// What it emits.
-    pub options: FuseOptions<std::sync::Arc<str>>,
+    pub options: FuseOptions<[u8]>,
     /// The largest document, in bytes.
     pub max_document_bytes: u64,
 }
@@ -78,7 +78,8 @@ impl SinkPlan {
     /// The sink that every pipeline has, for records that could not be processed.
     fn dead_letters() -> Self {
         let (from, after) = (DEAD_LETTERS.to_owned(), None);
-        let spec = SinkSpec { from, after, sqlite: None, tantivy: None, file: None, discard: None };
+        let on_lag = OnLag::Pause;
+        let spec = SinkSpec { from, after, on_lag, sqlite: None, tantivy: None, file: None, discard: None };
         SinkPlan { name: DEAD_LETTERS.to_owned(), from: Collection::DeadLetters, after: None, spec }
     }
 
@@ -130,6 +131,18 @@ impl Plan {
             Collection::Table(at) => self.tables[at].is_stream(),
             Collection::Moments(_) | Collection::Rejected(_) => false,
         }
+    }
+
+    /// The sink, and those that may not be ahead of it, directly or not: they wait for it, or for one that does.
+    pub fn waiting_for(&self, sink: usize) -> Vec<usize> {
+        let mut waiting = vec![sink];
+        // Each sink comes after the one that it waits for.
+        for (number, plan) in self.sinks.iter().enumerate() {
+            if plan.after.is_some_and(|after| waiting.contains(&after)) {
+                waiting.push(number);
+            }
+        }
+        waiting
     }
 
     fn table(&self, name: &str) -> Option<usize> {
@@ -226,7 +239,7 @@ fn facet_spec(spec: &FuseSpec) -> FacetSpec {
     }
 }
 
-fn fuse_options(spec: &FuseSpec) -> FuseOptions<std::sync::Arc<str>> {
+fn fuse_options(spec: &FuseSpec) -> FuseOptions<[u8]> {
     let grid = Grid::new(spec.bucket.nanos());
     let form = match spec.emit {
         Emit::Buckets => Form::Buckets(grid),
@@ -235,6 +248,30 @@ fn fuse_options(spec: &FuseSpec) -> FuseOptions<std::sync::Arc<str>> {
     };
     FuseOptions::new(form)
         .with_min_kinds(spec.min_modalities as usize)
-        .with_required(spec.require.iter().map(|kind| kind.as_str().into()))
+        .with_required(spec.require.iter().map(|kind| kind.as_bytes()))
         .with_max_children(spec.max_children as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_wait_for_a_sink_are_found_through_others() {
+        let sinks = "  c: { from: t, after: b, discard: {} }\n  a: { from: t, discard: {} }\n  \
+                     b: { from: t, after: a, discard: {} }\n  d: { from: t, after: a, discard: {} }\n  \
+                     e: { from: t, discard: {} }\n";
+        let text = format!("name: n\nsources:\n  t: {{ memory: {{}}, key: /id }}\nsinks:\n{sinks}");
+        let plan =
+            Plan::compile(&crate::pipeline::parse(&text, std::path::Path::new("/"), &|_| None).unwrap().pipeline);
+        let waiting = |name: &str| {
+            let sink = plan.sinks.iter().position(|sink| sink.name == name).unwrap();
+            let mut names: Vec<&str> = plan.waiting_for(sink).iter().map(|at| plan.sinks[*at].name.as_str()).collect();
+            assert_eq!(names[0], name, "itself first");
+            names.sort_unstable();
+            names.join(" ")
+        };
+        assert_eq!(["a", "b", "c", "d", "e"].map(waiting), ["a b c d", "b c", "c", "d", "e"]);
+        assert_eq!(waiting(DEAD_LETTERS), DEAD_LETTERS);
+    }
 }

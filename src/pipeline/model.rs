@@ -219,6 +219,9 @@ pub struct SinkSpec {
     pub from: String,
     /// Another sink that must have written an epoch before this one may.
     pub after: Option<String>,
+    /// What happens when the store does not keep up.
+    #[serde(default)]
+    pub on_lag: OnLag,
     /// A table of an SQLite file.
     pub sqlite: Option<SqliteSink>,
     /// A search index of moments.
@@ -227,6 +230,28 @@ pub struct SinkSpec {
     pub file: Option<FileSink>,
     /// Counts documents and bytes, and keeps nothing.
     pub discard: Option<DiscardSink>,
+}
+
+/// What happens when a sink's store does not keep up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnLag {
+    /// All sources wait for it.
+    #[default]
+    Pause,
+    /// When it has stood still for so long the run goes on without it, and without the sinks that wait for it; the next run
+    /// fills them again. At least 2 s.
+    Detach(Span),
+}
+
+impl OnLag {
+    /// How long it may stand still, if the run then goes on without it.
+    pub fn detach(self) -> Option<Span> {
+        match self {
+            OnLag::Pause => None,
+            OnLag::Detach(limit) => Some(limit),
+        }
+    }
 }
 
 /// A table of an SQLite file: `key`, `document` (JSON text), `epoch`, and the columns named here.
@@ -274,13 +299,16 @@ pub struct FileSink {
     pub path: String,
 }
 
-/// Counts documents and bytes, and keeps nothing: for benchmarks.
+/// Counts documents and bytes, and keeps nothing: for benchmarks, and to see what a slow store does.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DiscardSink {
     /// Whether documents are rendered before they are counted; without it, bytes are not counted.
     #[serde(default = "defaults::yes")]
     pub render: bool,
+    /// At most so many bytes of rendered documents a second, on each worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<ByteSize>,
 }
 
 /// One value, or a list of them.

@@ -51,6 +51,9 @@ impl<'a> Checker<'a> {
             ("object", Content::Scalar(scalar)) if scalar.is_null() => self.mapping(node, schema, here),
             ("array", Content::List(items)) => self.list(items, schema, here),
             ("choice", Content::Scalar(scalar)) if !scalar.is_null() => self.choice(scalar, schema, here),
+            ("choice", Content::Map(_)) if mapping_choice(schema).is_some() => {
+                self.mapping(node, mapping_choice(schema).expect("asked above"), here)
+            }
             ("string", Content::Scalar(scalar)) if scalar.substituted || !scalar.is_null() => {
                 self.string(scalar, schema, name, here)
             }
@@ -88,11 +91,19 @@ impl<'a> Checker<'a> {
     fn choice(&mut self, scalar: &Scalar, schema: &'a Value, here: Here<'_>) -> Value {
         let names: Vec<&str> = choices(schema).collect();
         if !names.contains(&scalar.text.as_str()) {
-            let message = format!("expected one of {}, not {:?}", names.join(", "), scalar.text);
-            let hint = nearest(&scalar.text, &names).map(|near| format!("did you mean {near:?}?"));
-            self.say(here, message, hint);
+            let message = format!("expected {}, not {:?}", self.expected(schema), scalar.text);
+            let near = nearest(&scalar.text, &names).map(|near| format!("did you mean {near:?}?"));
+            self.say(here, message, self.value_hint(&scalar.text, schema).or(near));
         }
         scalar.text.clone().into()
+    }
+
+    /// The hint that the name of a field deserves where the field itself is needed.
+    fn value_hint(&self, text: &str, schema: &Value) -> Option<String> {
+        let fields = mapping_choice(schema)?.get("properties")?.as_object()?;
+        let names: Vec<&str> = fields.keys().map(String::as_str).collect();
+        let near = nearest(text, &names)?;
+        Some(format!("{near:?} takes a value: {}", self.expected(&fields[near])))
     }
 
     fn string(&mut self, scalar: &Scalar, schema: &'a Value, name: Option<&str>, here: Here<'_>) -> Value {
@@ -239,7 +250,13 @@ impl<'a> Checker<'a> {
                 None => "a mapping".to_owned(),
             },
             "array" => "a list".to_owned(),
-            "choice" => format!("one of {}", choices(schema).collect::<Vec<_>>().join(", ")),
+            "choice" => {
+                let names = choices(schema).collect::<Vec<_>>().join(", ");
+                match mapping_choice(schema) {
+                    Some(mapping) => format!("{names}, or {}", self.expected(mapping)),
+                    None => format!("one of {names}"),
+                }
+            }
             "integer" => "a whole number".to_owned(),
             "boolean" => "true or false".to_owned(),
             _ => name.and(description()).unwrap_or("a string").to_owned(),
@@ -252,7 +269,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// The JSON type; "choice" for a list of constants.
+/// The JSON type; "choice" for a list of constants, besides which there may be a mapping.
 fn type_of(schema: &Value) -> &str {
     match schema.get("type").and_then(Value::as_str) {
         Some(name) => name,
@@ -264,6 +281,12 @@ fn type_of(schema: &Value) -> &str {
 fn choices(schema: &Value) -> impl Iterator<Item = &str> {
     let choices = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
     choices.filter_map(|choice| choice.get("const").and_then(Value::as_str))
+}
+
+/// The choice that is a mapping, if there is one besides the constants.
+fn mapping_choice(schema: &Value) -> Option<&Value> {
+    let choices = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+    choices.into_iter().find(|choice| type_of(choice) == "object")
 }
 
 /// Reads a text, or says what is wrong with it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 /// Lets records share equal strings: assets and types are few, records many. A fixed number of places, so that many
 /// distinct strings cost a copy each and no memory.
-pub(super) struct Interner {
+pub(crate) struct Interner {
     places: Vec<Option<Arc<str>>>,
 }
 
@@ -17,11 +17,11 @@ impl std::fmt::Debug for Interner {
 impl Interner {
     const PLACES: usize = 4096;
 
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Interner { places: vec![None; Self::PLACES] }
     }
 
-    pub(super) fn share(&mut self, text: &str) -> Arc<str> {
+    pub(crate) fn share(&mut self, text: &str) -> Arc<str> {
         let place = &mut self.places[xxhash_rust::xxh3::xxh3_64(text.as_bytes()) as usize % Self::PLACES];
         match place {
             Some(shared) if **shared == *text => shared.clone(),

@@ -4,6 +4,7 @@ pub mod codec;
 mod decode;
 mod extract;
 mod interner;
+mod packed;
 mod path;
 mod render;
 mod row;
@@ -12,11 +13,10 @@ mod select;
 mod versioned;
 
 pub use decode::{DecodeSpec, Decoder, FacetSpec};
+pub(crate) use interner::Interner;
+pub use packed::{Facets, Record};
 pub use path::{FieldPath, Segment};
-pub(crate) use render::moment_bytes;
-pub use row::{
-    AllFacets, Body, Child, ChildPiece, ChildPieces, DeadLetter, Facets, Fused, Lead, Position, Record, Rejected, Row,
-    RowDiff, Slice,
-};
-pub use scalar::{Key, Scalar, write_integer, write_key, write_string};
+pub use render::Renderer;
+pub use row::{Child, ChildPiece, DeadLetter, Fused, Lead, Position, Rejected, Row, RowDiff, Slice};
+pub use scalar::{Key, Scalar, ScalarRef, write_integer, write_key, write_string};
 pub use select::{select, unescape};

@@ -1,14 +1,97 @@
 //! Documents as JSON text, made by joining pieces of payloads: nothing is parsed or re-serialised.
 
-use super::row::{ChildPieces, DeadLetter, Fused, Lead, Rejected, Row};
-use super::scalar::{write_integer, write_string};
+use std::sync::Arc;
+
+use flowstone_operators::fuse::Moment;
+
+use super::packed::{ChildText, Record};
+use super::row::{DeadLetter, Fused, Lead, Rejected, Row};
+use super::scalar::{Scalar, write_integer, write_string};
+
+/// Renders the documents of rows, one after another.
+///
+/// Neighbouring documents have most of their children in common: each is rendered once, and then copied. So it is best to
+/// render the documents of an asset in the order of their time.
+#[derive(Default)]
+pub struct Renderer {
+    /// The annotations that `spans` are about, and by which facet.
+    pool: Option<(Arc<[Record]>, u16)>,
+    /// Where the children are in `text`, by their place in the pool.
+    spans: Vec<Span>,
+    text: Vec<u8>,
+    /// Spans of other rounds are not in `text` any more.
+    round: u32,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Span {
+    round: u32,
+    start: u32,
+    end: u32,
+}
+
+/// Rendered children are forgotten beyond this: an asset may have millions.
+const TEXT_BYTES: usize = 4 << 20;
+
+impl Renderer {
+    /// Appends a row's document: JSON text, without a line break.
+    pub fn document(&mut self, row: &Row, out: &mut Vec<u8>) {
+        match row {
+            Row::Moment(fused) => {
+                self.attend(fused);
+                moment(fused, out, |place, record, out| self.child(place, record, fused.facet, out));
+            }
+            other => other.write_document(out),
+        }
+    }
+
+    /// Begins anew if the children are others.
+    fn attend(&mut self, fused: &Fused) {
+        let pool = fused.moment.children.pool();
+        let is_same =
+            self.pool.as_ref().is_some_and(|(known, facet)| Arc::ptr_eq(known, pool) && *facet == fused.facet);
+        if !is_same {
+            self.forget();
+            self.pool = Some((pool.clone(), fused.facet));
+            if self.spans.len() < pool.len() {
+                self.spans.resize(pool.len(), Span::default());
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        self.text.clear();
+        self.round = self.round.wrapping_add(1);
+        if self.round == 0 {
+            // A round of this number was there before.
+            self.spans.fill(Span::default());
+            self.round = 1;
+        }
+    }
+
+    fn child(&mut self, place: u32, record: &Record, facet: u16, out: &mut Vec<u8>) {
+        let mut span = self.spans[place as usize];
+        if span.round != self.round {
+            if self.text.len() > TEXT_BYTES {
+                self.forget();
+            }
+            let start = self.text.len() as u32;
+            child(&record.child(usize::from(facet)), &mut self.text);
+            span = Span { round: self.round, start, end: self.text.len() as u32 };
+            self.spans[place as usize] = span;
+        }
+        out.extend_from_slice(&self.text[span.start as usize..span.end as usize]);
+    }
+}
 
 impl Row {
-    /// Appends the row's document: JSON text, without a line break.
+    /// Appends the row's document: JSON text, without a line break. For many of them a [`Renderer`] is faster.
     pub fn write_document(&self, out: &mut Vec<u8>) {
         match self {
-            Row::Record(record) => out.extend_from_slice(&record.body().payload),
-            Row::Moment(fused) => moment(fused, out),
+            Row::Record(record) => out.extend_from_slice(record.payload().expect("a table emits no deletions")),
+            Row::Moment(fused) => {
+                moment(fused, out, |_, record, out| child(&record.child(usize::from(fused.facet)), out));
+            }
             Row::Rejected(rejected) => rejection(rejected, out),
             Row::DeadLetter(letter) => dead_letter(letter, out),
         }
@@ -19,12 +102,14 @@ const BUCKET_START: &[u8] = b"\"time_bucket_start_ns\":";
 const BUCKET_END: &[u8] = b",\"time_bucket_end_ns\":";
 const CHILDREN: &[u8] = b",\"source_annotations\":[";
 
-fn moment(fused: &Fused, out: &mut Vec<u8>) {
+/// A document; `child` appends the child at a place of the pool.
+fn moment(fused: &Fused, out: &mut Vec<u8>, mut child: impl FnMut(u32, &Record, &mut Vec<u8>)) {
     let moment = &fused.moment;
+    out.reserve(fused.bytes as usize);
     out.push(b'{');
-    let first = moment.children[0].body();
-    if let Some(context) = first.facets(fused.facet as usize).context {
-        out.extend_from_slice(context.of(&first.payload));
+    let context = moment.children[0].child(usize::from(fused.facet)).context;
+    if !context.is_empty() {
+        out.extend_from_slice(context);
         out.push(b',');
     }
     out.extend_from_slice(BUCKET_START);
@@ -32,21 +117,20 @@ fn moment(fused: &Fused, out: &mut Vec<u8>) {
     out.extend_from_slice(BUCKET_END);
     write_integer(moment.interval.end_ns(), out);
     out.extend_from_slice(CHILDREN);
-    for (n, record) in moment.children.iter().enumerate() {
+    for (n, (place, record)) in moment.children.places().iter().zip(moment.children.iter()).enumerate() {
         if n > 0 {
             out.push(b',');
         }
-        let body = record.body();
-        child(&body.facets(fused.facet as usize).child, &body.payload, out);
+        child(*place, record, out);
     }
     out.extend_from_slice(b"]}");
 }
 
-fn child(pieces: &ChildPieces, payload: &[u8], out: &mut Vec<u8>) {
+fn child(text: &ChildText<'_>, out: &mut Vec<u8>) {
     out.push(b'{');
-    for piece in &pieces.pieces {
-        out.extend_from_slice(piece.lead.text());
-        out.extend_from_slice(piece.slice.of(payload));
+    for piece in text.pieces {
+        out.extend_from_slice(piece.lead().text());
+        out.extend_from_slice(piece.slice().of(text.payload));
     }
     out.push(b'}');
 }
@@ -64,15 +148,16 @@ impl Lead {
 }
 
 /// The length of a fused document, without rendering it.
-pub(crate) fn moment_bytes(fused: &Fused) -> u64 {
-    let moment = &fused.moment;
+pub(super) fn moment_bytes(moment: &Moment<Scalar, Record>, facet: usize) -> u64 {
     let digits = |n: i64| itoa::Buffer::new().format(n).len();
-    let facet = fused.facet as usize;
-    let context = moment.children[0].body().facets(facet).context.map_or(0, |c| (c.end - c.start) as usize + 1);
+    let context = match moment.children[0].child(facet).context.len() {
+        0 => 0,
+        bytes => bytes + 1,
+    };
     let numbers = digits(moment.interval.start_ns()) + digits(moment.interval.end_ns());
     let fixed = 1 + context + BUCKET_START.len() + BUCKET_END.len() + CHILDREN.len() + numbers + 2;
     let commas = moment.children.len() - 1;
-    let children: u64 = moment.children.iter().map(|r| u64::from(r.body().facets(facet).child.rendered_bytes)).sum();
+    let children: u64 = moment.children.iter().map(|record| u64::from(record.rendered_bytes(facet))).sum();
     (fixed + commas) as u64 + children
 }
 
@@ -106,4 +191,55 @@ fn dead_letter(letter: &DeadLetter, out: &mut Vec<u8>) {
         }
     }
     out.push(b'}');
+}
+
+#[cfg(test)]
+mod tests {
+    use flowstone_operators::fuse::Children;
+    use flowstone_operators::interval::Interval;
+
+    use super::*;
+    use crate::record::codec::{FacetParts, RecordWriter, State};
+    use crate::record::row::{ChildPiece, Position, Slice};
+    use crate::record::scalar::{Key, ScalarRef};
+
+    fn record(n: u32, bytes: usize) -> Record {
+        let payload = format!("{{\"id\":{n},\"text\":\"{}\"}}", "x".repeat(bytes)).into_bytes();
+        let slice = Slice { start: 1, end: payload.len() as u32 - 1 };
+        let position = Position { source: 0, partition: 0, offset: n.into() };
+        let mut writer = RecordWriter::default();
+        writer.key(&Key::One(i64::from(n).into()));
+        writer.state(&State { position, version: None, time_ns: None }, true);
+        writer.body(0, payload.len(), 1);
+        let (asset, interval) = (ScalarRef::Str("a7"), Interval::new(0, 1));
+        let pieces = std::iter::once(ChildPiece::new(slice, Lead::None)).collect();
+        writer.facets(FacetParts { asset, kind: "SCENE", interval, context: None, pieces });
+        writer.payload(&payload);
+        writer.finish()
+    }
+
+    fn row(start_ns: i64, children: Children<Record>) -> Row {
+        let interval = Interval::new(start_ns, start_ns + 1);
+        Row::Moment(Fused::new(Moment { key: "a7".into(), interval, children }, 0))
+    }
+
+    /// Documents with new children, known ones, and more of them than are kept.
+    #[test]
+    fn a_renderer_writes_what_the_row_writes() {
+        let big = TEXT_BYTES / 3;
+        let records: Vec<Record> =
+            [5, big, 7, big, 9, big, 11, big].into_iter().zip(0..).map(|(b, n)| record(n, b)).collect();
+        let mut renderer = Renderer::default();
+        for round in 0..3 {
+            let shared = Children::from(records.clone());
+            for (start, children) in [shared.clone(), records[2..5].to_vec().into(), shared].into_iter().enumerate() {
+                let row = row(start as i64, children);
+                let (mut expected, mut found) = (b"before".to_vec(), b"before".to_vec());
+                row.write_document(&mut expected);
+                renderer.document(&row, &mut found);
+                assert!(found == expected, "round {round}, document {start}");
+            }
+            renderer.round = u32::MAX - 1;
+        }
+    }
 }

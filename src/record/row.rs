@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use flowstone_operators::fuse::Moment;
 use flowstone_operators::interval::Interval;
-use flowstone_operators::route::Route;
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
-use super::scalar::{Key, Scalar, write_key};
+use super::codec::KeyRef;
+use super::packed::{Facets, Record};
+use super::render::moment_bytes;
+use super::scalar::{Key, Scalar, ScalarRef, write_key};
 
 /// Where a record came from, as numbers; a [`Catalog`](crate::source::catalog::Catalog) knows their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -22,7 +23,7 @@ pub struct Position {
 }
 
 /// A piece of a payload, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slice {
     /// Its first byte.
     pub start: u32,
@@ -37,51 +38,17 @@ impl Slice {
     }
 }
 
-/// What fusion reads of an annotation, extracted once, at decode.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Facets {
-    /// What `by:` names; annotations of one asset are fused with each other.
-    pub asset: Scalar,
-    /// The type (modality).
-    pub kind: Arc<str>,
-    /// The range, half-open.
-    pub interval: Interval,
-    /// The member of the payload that the document takes over as its context (`"associated_ids":{…}`), if there is one.
-    pub context: Option<Slice>,
-    /// The child as the document shows it: pieces of the payload, to be joined.
-    pub child: ChildPieces,
-}
-
-/// How a child's text is made of its payload: `{` + pieces + `}`, with the new name of the type's member between two.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChildPieces {
-    /// Pieces of the payload in payload order; the separators between members that stay neighbours are inside.
-    pub pieces: SmallVec<[ChildPiece; 4]>,
-    /// The length of the whole child, rendered, in bytes.
-    pub rendered_bytes: u32,
-}
-
-impl ChildPieces {
-    /// A child of these pieces; `None` if it would be 4 GiB or longer, which pieces that do not overlap are not.
-    pub(super) fn new(pieces: SmallVec<[ChildPiece; 4]>) -> Option<Self> {
-        let length =
-            |piece: &ChildPiece| u64::from(piece.slice.end - piece.slice.start) + piece.lead.text().len() as u64;
-        let rendered_bytes = 2 + pieces.iter().map(length).sum::<u64>();
-        Some(ChildPieces { pieces, rendered_bytes: rendered_bytes.try_into().ok()? })
-    }
-}
-
-/// One piece of a child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One piece of a child. Its text is `{` + pieces + `}`: what lies between two members that stay neighbours is in a piece,
+/// the new name of the type's member between two.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ChildPiece {
-    /// Bytes taken from the payload as they are.
-    pub slice: Slice,
-    /// Text that goes before them.
-    pub lead: Lead,
+    /// The lead is in the two highest bits.
+    start: u32,
+    end: u32,
 }
 
 /// What stands before a [`ChildPiece`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lead {
     /// Nothing.
     None,
@@ -93,34 +60,49 @@ pub enum Lead {
     CommaType,
 }
 
-/// A record that passed decode: a row of a table, or a deletion on its way into one.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Record {
-    /// The row's key.
-    pub key: Key,
-    /// The key's routing hash, computed once.
-    pub route: u64,
-    /// What `version:` names: an integer, or a time in nanoseconds since 1970.
-    pub version: Option<i64>,
-    /// The time after which it stays for as long as `retention:` says, in nanoseconds since 1970; deletions have none.
-    pub time_ns: Option<i64>,
-    /// Where it came from.
-    pub position: Position,
-    /// The row; `None` deletes.
-    pub body: Option<Body>,
+impl Lead {
+    pub(super) fn number(self) -> u8 {
+        self as u8
+    }
+
+    pub(super) fn of_number(number: u8) -> Self {
+        [Lead::None, Lead::Comma, Lead::Type, Lead::CommaType][usize::from(number % 4)]
+    }
 }
 
-/// The facets of a row, by operator; or why one can not use the row.
-pub type AllFacets = SmallVec<[Result<Facets, Box<str>>; 1]>;
+impl ChildPiece {
+    const START_BITS: u32 = 30;
 
-/// The content of a row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Body {
-    /// The bytes as they came.
-    pub payload: Box<[u8]>,
-    /// What each `fuse` that reads the table needs, in the order of those operators in the pipeline file.
-    /// A row that was decoded for other operators may be of no use for one: then the reason stands there, for people.
-    pub facets: AllFacets,
+    /// Bytes taken from the payload as they are, and what goes before them.
+    ///
+    /// # Panics
+    /// If it starts beyond 1 GiB.
+    pub fn new(slice: Slice, lead: Lead) -> Self {
+        assert!(slice.start >> Self::START_BITS == 0, "payloads are shorter");
+        ChildPiece { start: slice.start | u32::from(lead.number()) << Self::START_BITS, end: slice.end }
+    }
+
+    /// The bytes of the payload.
+    pub fn slice(self) -> Slice {
+        Slice { start: self.start & ((1 << Self::START_BITS) - 1), end: self.end }
+    }
+
+    /// What goes before them.
+    pub fn lead(self) -> Lead {
+        Lead::of_number((self.start >> Self::START_BITS) as u8)
+    }
+}
+
+impl std::fmt::Debug for ChildPiece {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChildPiece").field("slice", &self.slice()).field("lead", &self.lead()).finish()
+    }
+}
+
+/// The length of a child of these pieces, rendered, in bytes.
+pub(super) fn rendered_bytes(pieces: &[ChildPiece]) -> u32 {
+    let length = |piece: &ChildPiece| piece.end - piece.slice().start + piece.lead().text().len() as u32;
+    2 + pieces.iter().map(length).sum::<u32>()
 }
 
 /// A record that could not be processed.
@@ -155,7 +137,7 @@ pub struct Rejected {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Row {
     /// A table's row; its document is the payload.
-    Record(Arc<Record>),
+    Record(Record),
     /// A fused document: the asset, the range, and the children in their order.
     Moment(Fused),
     /// A document that could not be formed.
@@ -171,16 +153,26 @@ pub type RowDiff = (Row, u64, isize);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Fused {
     /// The moment.
-    pub moment: Moment<Scalar, Arc<Record>>,
-    /// Index into [`Body::facets`].
+    pub moment: Moment<Scalar, Record>,
+    /// As [`FusePlan::facet`](crate::pipeline::compile::FusePlan::facet).
     pub facet: u16,
+    /// The length of the document, rendered.
+    pub bytes: u32,
+}
+
+impl Fused {
+    /// A moment that is fused by this facet.
+    pub fn new(moment: Moment<Scalar, Record>, facet: u16) -> Self {
+        let bytes = u32::try_from(moment_bytes(&moment, usize::from(facet))).unwrap_or(u32::MAX);
+        Fused { moment, facet, bytes }
+    }
 }
 
 /// One child of a fused document, as sinks see it.
 #[derive(Clone, Copy, Debug)]
 pub struct Child<'a> {
     /// The annotation's own key.
-    pub key: &'a Key,
+    pub key: KeyRef<'a>,
     /// Its type (modality).
     pub kind: &'a str,
     /// Its full original range, half-open.
@@ -189,103 +181,44 @@ pub struct Child<'a> {
     pub payload: &'a [u8],
 }
 
-impl Record {
-    /// A row without a time, or a deletion if there is no body.
-    pub fn new(key: Key, version: Option<i64>, position: Position, body: Option<Body>) -> Self {
-        Record { route: key.route(), key, version, time_ns: None, position, body }
-    }
-
-    /// The same with a time, in nanoseconds since 1970.
-    pub fn with_time(self, time_ns: Option<i64>) -> Self {
-        Record { time_ns, ..self }
-    }
-
-    /// The row's bytes; `None` if the record is a deletion.
-    pub fn payload(&self) -> Option<&[u8]> {
-        self.body.as_ref().map(|body| &*body.payload)
-    }
-
-    /// The row's content.
-    ///
-    /// # Panics
-    /// If the record is a deletion; those never leave a table.
-    pub fn body(&self) -> &Body {
-        self.body.as_ref().expect("a table emits no deletions")
-    }
-}
-
-impl Body {
-    /// What the `fuse` reads for which [`FusePlan::facet`](crate::pipeline::compile::FusePlan::facet) is `at`.
-    ///
-    /// # Panics
-    /// If it can not use the row; the dataflow feeds it only rows that it can use.
-    pub fn facets(&self, at: usize) -> &Facets {
-        self.facets[at].as_ref().expect("an operator is fed only rows that it can use")
-    }
-
-    /// Why that `fuse` can not use the row; `None` if it can.
-    pub fn unusable(&self, at: usize) -> Option<&str> {
-        self.facets[at].as_ref().err().map(|reason| &**reason)
-    }
-}
-
-/// By key, then by content; where a record came from does not tell rows apart.
-impl Ord for Record {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        if std::ptr::eq(self, other) {
-            return std::cmp::Ordering::Equal;
-        }
-        self.key.cmp(&other.key).then_with(|| self.payload().cmp(&other.payload()))
-    }
-}
-
-impl PartialOrd for Record {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Record {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Record {}
-
 impl Row {
     /// Appends the row key: a compact JSON array, the same in every sink.
     pub fn write_key(&self, out: &mut Vec<u8>) {
         match self {
-            Row::Record(record) => record.key.write_json(out),
+            Row::Record(record) => record.key().write_json(out),
             Row::Moment(Fused { moment, .. }) => {
-                write_key(&[moment.key.clone(), Scalar::Int(moment.interval.start_ns())], out);
+                let parts = [moment.key.as_ref(), ScalarRef::Int(moment.interval.start_ns())];
+                write_key(parts.into_iter(), out);
             }
             Row::Rejected(rejected) => rejected.key.write_json(out),
             Row::DeadLetter(letter) => {
-                let offset = Scalar::UInt(letter.offset);
-                write_key(&[Scalar::Str(letter.node.clone()), Scalar::Str(letter.origin.clone()), offset], out);
+                let parts =
+                    [ScalarRef::Str(&letter.node), ScalarRef::Str(&letter.origin), ScalarRef::UInt(letter.offset)];
+                write_key(parts.into_iter(), out);
             }
         }
     }
 
     /// The children of a fused document, in their order; none for other rows.
     pub fn children(&self) -> impl Iterator<Item = Child<'_>> {
-        let (records, facet) = match self {
-            Row::Moment(fused) => (&fused.moment.children[..], fused.facet as usize),
-            _ => (&[][..], 0),
+        let fused = match self {
+            Row::Moment(fused) => Some(fused),
+            _ => None,
         };
-        records.iter().map(move |record| {
-            let body = record.body();
-            let facets = body.facets(facet);
-            Child { key: &record.key, kind: &facets.kind, interval: facets.interval, payload: &body.payload }
+        fused.into_iter().flat_map(|fused| {
+            fused.moment.children.iter().map(|record| {
+                let Facets { kind, interval, .. } = record.facets(usize::from(fused.facet));
+                let kind = std::str::from_utf8(kind).expect("decode has checked the encoding");
+                let payload = record.payload().expect("a table emits no deletions");
+                Child { key: record.key(), kind, interval, payload }
+            })
         })
     }
 
     /// Whether two rows have the same key.
     pub fn same_key(&self, other: &Row) -> bool {
         match (self, other) {
-            (Row::Record(a), Row::Record(b)) => a.key == b.key,
+            (Row::Record(a), Row::Record(b)) => a.key() == b.key(),
             (Row::Moment(a), Row::Moment(b)) => {
                 a.moment.interval.start_ns() == b.moment.interval.start_ns() && a.moment.key == b.moment.key
             }

@@ -19,7 +19,23 @@ pub enum Scalar {
     Str(Arc<str>),
 }
 
+/// A [`Scalar`] whose text is somewhere else. Ordered alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ScalarRef<'a> {
+    /// [`Scalar::Int`]
+    Int(i64),
+    /// [`Scalar::UInt`]
+    UInt(u64),
+    /// [`Scalar::Str`]
+    Str(&'a str),
+}
+
 impl Scalar {
+    /// An integer that is not negative.
+    pub fn unsigned(value: u64) -> Self {
+        i64::try_from(value).map_or(Scalar::UInt(value), Scalar::Int)
+    }
+
     /// The text of a string.
     pub fn as_str(&self) -> Option<&str> {
         match self {
@@ -28,27 +44,53 @@ impl Scalar {
         }
     }
 
+    /// The same without a share of it.
+    pub fn as_ref(&self) -> ScalarRef<'_> {
+        match self {
+            Scalar::Int(value) => ScalarRef::Int(*value),
+            Scalar::UInt(value) => ScalarRef::UInt(*value),
+            Scalar::Str(text) => ScalarRef::Str(text),
+        }
+    }
+
     /// Appends the value as JSON.
     pub fn write_json(&self, out: &mut Vec<u8>) {
+        self.as_ref().write_json(out);
+    }
+}
+
+impl From<ScalarRef<'_>> for Scalar {
+    fn from(value: ScalarRef<'_>) -> Self {
+        match value {
+            ScalarRef::Int(value) => Scalar::Int(value),
+            ScalarRef::UInt(value) => Scalar::UInt(value),
+            ScalarRef::Str(text) => Scalar::Str(text.into()),
+        }
+    }
+}
+
+impl ScalarRef<'_> {
+    /// Appends the value as JSON.
+    pub fn write_json(self, out: &mut Vec<u8>) {
         match self {
-            Scalar::Int(value) => write_integer(*value, out),
-            Scalar::UInt(value) => out.extend_from_slice(itoa::Buffer::new().format(*value).as_bytes()),
-            Scalar::Str(text) => write_string(text, out),
+            ScalarRef::Int(value) => write_integer(value, out),
+            ScalarRef::UInt(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+            ScalarRef::Str(text) => write_string(text, out),
         }
     }
 
     /// Appends bytes that differ for different values: what hashes are taken of.
-    fn write_hash_bytes(&self, out: &mut Vec<u8>) {
+    fn write_hash_bytes(self, out: &mut Vec<u8>) {
         match self {
-            Scalar::Int(value) => {
+            ScalarRef::Int(value) => {
                 out.push(b'i');
                 out.extend_from_slice(&value.to_le_bytes());
             }
-            Scalar::UInt(value) => {
+            ScalarRef::UInt(value) => {
                 out.push(b'u');
                 out.extend_from_slice(&value.to_le_bytes());
             }
-            Scalar::Str(text) => {
+            ScalarRef::Str(text) => {
                 out.push(b's');
                 out.extend_from_slice(text.as_bytes());
             }
@@ -56,13 +98,19 @@ impl Scalar {
     }
 }
 
-impl Route for Scalar {
+impl Route for ScalarRef<'_> {
     fn route(&self) -> u64 {
         match self {
-            Scalar::Str(text) => text.route(),
-            Scalar::Int(value) => value.route(),
-            Scalar::UInt(value) => value.route(),
+            ScalarRef::Str(text) => text.route(),
+            ScalarRef::Int(value) => value.route(),
+            ScalarRef::UInt(value) => value.route(),
         }
+    }
+}
+
+impl Route for Scalar {
+    fn route(&self) -> u64 {
+        self.as_ref().route()
     }
 }
 
@@ -109,7 +157,7 @@ impl Key {
 
     /// Appends the key as a compact JSON array, which is the row key in every sink: `["a7",4000000000]`.
     pub fn write_json(&self, out: &mut Vec<u8>) {
-        write_key(self.parts(), out);
+        write_key(self.parts().iter().map(Scalar::as_ref), out);
     }
 }
 
@@ -118,25 +166,28 @@ impl Route for Key {
     fn route(&self) -> u64 {
         match self {
             Key::One(part) => part.route(),
-            Key::Composite(parts) => {
-                let mut bytes = Vec::new();
-                for part in parts.iter() {
-                    let start = bytes.len();
-                    part.write_hash_bytes(&mut bytes);
-                    // The length after each part: ["ab","c"] and ["a","bc"] are different keys.
-                    let length = bytes.len() - start;
-                    bytes.extend_from_slice(&(length as u64).to_le_bytes());
-                }
-                xxhash_rust::xxh3::xxh3_64(&bytes)
-            }
+            Key::Composite(parts) => route_of_parts(parts.iter().map(Scalar::as_ref)),
         }
     }
 }
 
+/// The route of a key of several values.
+pub(super) fn route_of_parts<'a>(parts: impl Iterator<Item = ScalarRef<'a>>) -> u64 {
+    let mut bytes = Vec::new();
+    for part in parts {
+        let start = bytes.len();
+        part.write_hash_bytes(&mut bytes);
+        // The length after each part: ["ab","c"] and ["a","bc"] are different keys.
+        let length = bytes.len() - start;
+        bytes.extend_from_slice(&(length as u64).to_le_bytes());
+    }
+    xxhash_rust::xxh3::xxh3_64(&bytes)
+}
+
 /// Appends `parts` as a compact JSON array.
-pub fn write_key(parts: &[Scalar], out: &mut Vec<u8>) {
+pub fn write_key<'a>(parts: impl Iterator<Item = ScalarRef<'a>>, out: &mut Vec<u8>) {
     out.push(b'[');
-    for (n, part) in parts.iter().enumerate() {
+    for (n, part) in parts.enumerate() {
         if n > 0 {
             out.push(b',');
         }

@@ -4,28 +4,28 @@ use flowstone_operators::table::Versioned;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{DeadLetter, Record};
+use super::{DeadLetter, Position, Record};
 
 /// By version if there is one, ties and all others by (source, partition, offset).
 impl Versioned for Record {
     fn route(&self) -> u64 {
-        self.route
+        self.route()
     }
 
     fn same_key(&self, other: &Self) -> bool {
-        self.route == other.route && self.key == other.key
+        self.route() == other.route() && self.key() == other.key()
     }
 
     fn is_after(&self, other: &Self) -> bool {
-        (self.version, self.position) > (other.version, other.position)
+        self.order() > other.order()
     }
 
     fn is_deletion(&self) -> bool {
-        self.body.is_none()
+        self.is_deletion()
     }
 
     fn is_remembered(&self) -> bool {
-        self.version.is_some()
+        self.version().is_some()
     }
 
     fn same_row(&self, other: &Self) -> bool {
@@ -33,13 +33,14 @@ impl Versioned for Record {
     }
 
     fn is_ambiguous_with(&self, other: &Self) -> bool {
-        let partition = |r: &Self| (r.position.source, r.position.partition);
-        self.version.is_none() && partition(self) != partition(other)
+        let partition = |(_, position): &(_, Position)| (position.source, position.partition);
+        let (this, other) = (self.order(), other.order());
+        this.0.is_none() && partition(&this) != partition(&other)
     }
 
     /// Epochs are milliseconds since 1970: the first at or after the end of its time.
     fn expires(&self, keep_ns: u64) -> Option<u64> {
-        let end_ns = i128::from(self.time_ns?) + i128::from(keep_ns);
+        let end_ns = i128::from(self.time_ns()?) + i128::from(keep_ns);
         Some(u64::try_from(end_ns.max(0)).map_or(u64::MAX, |end_ns| end_ns.div_ceil(1_000_000)))
     }
 }
@@ -87,6 +88,7 @@ impl Versioned for DeadLetter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::codec::State;
     use crate::record::{Key, Position};
 
     fn letter(offset: u64, reason: &str) -> DeadLetter {
@@ -97,7 +99,8 @@ mod tests {
     #[test]
     fn a_record_is_over_at_the_first_epoch_at_or_after_the_end_of_its_time() {
         let position = Position { source: 0, partition: 0, offset: 0 };
-        let record = |time_ns| Record::new(Key::One("a".into()), None, position, None).with_time(time_ns);
+        let state = |time_ns| State { position, version: None, time_ns };
+        let record = |time_ns| Record::made(&Key::One("a".into()), state(time_ns), None);
         assert_eq!(record(None).expires(1), None);
         assert_eq!(record(Some(5_000_000)).expires(2_000_000), Some(7));
         assert_eq!(record(Some(5_000_001)).expires(2_000_000), Some(8));

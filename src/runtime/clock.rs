@@ -206,7 +206,10 @@ pub fn openings<'scope>(
         move |_frontiers| {
             reports.for_each(|_, data| {
                 for report in data.drain(..) {
-                    stop |= report == Report::Stop;
+                    if report == Report::Stop {
+                        stop = true;
+                        control.set_stopped_by_peer();
+                    }
                     clock.report(report);
                 }
             });

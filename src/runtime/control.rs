@@ -11,6 +11,7 @@ use super::RunError;
 pub struct Control {
     stop: AtomicBool,
     stopped_at: Mutex<Option<Instant>>,
+    stopped_by_peer: AtomicBool,
     abandoned: AtomicBool,
     unfinished: AtomicBool,
     failed: AtomicBool,
@@ -45,6 +46,16 @@ impl Control {
     /// When a stop was asked for.
     pub fn stopped_at(&self) -> Option<Instant> {
         *self.stopped_at.lock().expect("a panic would have ended the process")
+    }
+
+    /// Another process of the run was asked to stop, and so all stop.
+    pub(super) fn set_stopped_by_peer(&self) {
+        self.stopped_by_peer.store(true, SeqCst);
+    }
+
+    /// Whether the run ends because a stop was asked for, as far as this process knows; the first one knows of all.
+    pub fn was_stopped(&self) -> bool {
+        self.is_stopping() || self.stopped_by_peer.load(SeqCst)
     }
 
     /// Ends the run without completing the open epoch.

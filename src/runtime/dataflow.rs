@@ -15,13 +15,12 @@
 //!
 //! Not drawn: the sealed frontier and the least upper go back to the sources, which pause when too much is in flight.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use flowstone_operators::table::{TableInput, TableOptions, TableStart, Tick, tail, upsert};
-use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::vec::{Broadcast, Filter, Map};
 use timely::dataflow::operators::{Concat, Concatenate, ConnectLoop, Feedback, Probe};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
@@ -33,7 +32,8 @@ use super::setup::Setup;
 use crate::pipeline::compile::Collection;
 use crate::record::{DeadLetter, Row};
 use crate::sink::gate::gate;
-use crate::sink::shell::{Shell, write};
+use crate::sink::lag::Detach;
+use crate::sink::shell::{Shell, Written, write};
 use crate::sink::{Never, Reveal};
 use crate::source::decode::decode;
 use crate::source::feeder::{Batch, Share};
@@ -41,7 +41,7 @@ use crate::source::messages::Binding;
 use crate::source::operator::{Lag, source};
 use crate::spine::committer::{Committed, Committing, committer};
 use crate::spine::part_writer::{PartWriter, part_writer};
-use crate::spine::row::{self, Change, TableId};
+use crate::spine::row::{self, Change};
 use crate::spine::sealed::{SealedStreams, sealed_changes};
 
 type Nothing<'scope> = StreamVec<'scope, u64, Never>;
@@ -76,21 +76,52 @@ pub(super) fn build(scope: Scope<'_, u64>, setup: &Setup, done: &ProbeHandle<u64
 
     let (loops, acks_back): (Vec<_>, Vec<_>) =
         setup.plan.sinks.iter().map(|_| scope.feedback(Default::default())).unzip();
+    let (late_loop, late) = scope.feedback(Default::default());
     let changes = scope.concatenate(changes);
-    let committed = seal(setup, scope.index(), changes, &sources, collections.hydrated.clone(), acks_back);
+    let back = Back { acks: acks_back, late };
+    let committed = seal(setup, scope.index(), changes, &sources, collections.hydrated.clone(), back);
     let sealed = committed.sealed.clone();
     sealed.clone().connect_loop(sealed_loop);
+    let detached = committed.detached.broadcast();
 
-    let mut acks: Vec<Nothing<'_>> = Vec::new();
+    let (mut uppers, mut settled, mut late): (Vec<Nothing<'_>>, Vec<_>, Vec<_>) = Default::default();
     for (number, (plan, ack_loop)) in setup.plan.sinks.iter().zip(loops).enumerate() {
-        let release = plan.after.map_or(sealed.clone(), |after| acks[after].clone());
-        let written = sink(number, &collections, release, sources.reveals.clone(), setup, scope.index());
-        written.clone().connect_loop(ack_loop);
-        acks.push(written);
+        let gates = Gates {
+            release: plan.after.map_or(sealed.clone(), |after| uppers[after].clone()),
+            reveals: sources.reveals.clone(),
+            detaches: setup.may_detach(number).then(|| detaches_of(number, detached.clone())),
+        };
+        let written = sink(number, &collections, gates, setup, scope.index());
+        written.settled.clone().connect_loop(ack_loop);
+        uppers.push(written.upper);
+        settled.push(written.settled);
+        late.push(written.late);
     }
-    let acks = scope.concatenate(acks);
-    acks.clone().connect_loop(written_loop);
-    acks.concat(committed.recorded).probe_with(done);
+    scope.concatenate(late).connect_loop(late_loop);
+    let settled = scope.concatenate(settled);
+    settled.clone().connect_loop(written_loop);
+    settled.concat(committed.recorded).probe_with(done);
+}
+
+/// What comes back from the sinks.
+struct Back<'scope> {
+    /// The frontier of each is the sink's upper; it ends when the sink is detached.
+    acks: Vec<Nothing<'scope>>,
+    /// Sinks that are to be detached.
+    late: StreamVec<'scope, u64, Detach>,
+}
+
+/// What decides which changes a sink gets, and when.
+struct Gates<'scope> {
+    release: Nothing<'scope>,
+    reveals: StreamVec<'scope, u64, Reveal>,
+    /// Only if it may happen.
+    detaches: Option<StreamVec<'scope, u64, Detach>>,
+}
+
+/// Those that are about this sink.
+fn detaches_of<'scope>(sink: usize, detached: StreamVec<'scope, u64, Detach>) -> StreamVec<'scope, u64, Detach> {
+    detached.filter(move |detach| detach.sinks.contains(&sink))
 }
 
 /// The sources, and the clock that drives them.
@@ -210,33 +241,32 @@ fn seal<'scope>(
     changes: StreamVec<'scope, u64, Change>,
     sources: &Sources<'scope>,
     hydrated: Nothing<'scope>,
-    acks: Vec<Nothing<'scope>>,
+    back: Back<'scope>,
 ) -> Committed<'scope> {
     let Some(journal) = &setup.journal else {
         // Made of the bindings, which are few: made of the batches, it would copy each of them.
         let sealed = sources.bindings.clone().flat_map(|_| None);
         let recorded = sealed.clone();
-        return Committed { sealed, recorded };
+        // There is nothing to record it in, and nothing to be recorded: each run fills each sink.
+        return Committed { sealed, recorded, detached: back.late };
     };
-    let facets: BTreeMap<TableId, u64> = setup.facets();
     let on_error = Box::new(setup.on_journal_error());
-    let writer = PartWriter { journal: journal.clone(), run: setup.start.run, facets, on_error };
+    let writer = PartWriter { journal: journal.clone(), run: setup.start.run, on_error };
     let shares = part_writer(changes, sources.bindings.clone(), writer);
     let names = setup.plan.sinks.iter().map(|sink| sink.name.clone());
-    let acks = names.zip(acks).collect();
-    let input = Committing { shares, reveals: sources.reveals.clone(), hydrated, acks };
+    let acks = names.zip(back.acks).collect();
+    let input = Committing { shares, reveals: sources.reveals.clone(), hydrated, acks, late: back.late };
     committer(input, setup.commit(index))
 }
 
-/// Writes the collection that the sink reads; its acknowledgements.
+/// Writes the collection that the sink reads.
 fn sink<'scope>(
     number: usize,
     collections: &Collections<'scope>,
-    release: Nothing<'scope>,
-    reveals: StreamVec<'scope, u64, Reveal>,
+    gates: Gates<'scope>,
     setup: &Setup,
     index: usize,
-) -> Nothing<'scope> {
+) -> Written<'scope> {
     let plan = &setup.plan.sinks[number];
     let start = setup.start.sinks[number];
     let rows = match plan.from {
@@ -245,15 +275,18 @@ fn sink<'scope>(
         Collection::Rejected(at) => &collections.rejected[at],
         Collection::DeadLetters => &collections.dead_letters,
     };
-    let changes = gate(rows.clone(), release, reveals.clone(), start, &plan.name, setup.gauges.waiting.clone());
+    let Gates { release, reveals, detaches } = gates;
+    let waiting = setup.gauges.waiting.clone();
+    let changes = gate(rows.clone(), release, reveals.clone(), detaches.clone(), start, &plan.name, waiting);
     let (control, owner) = (setup.control.clone(), plan.name.clone());
     let shell = Shell {
         name: plan.name.clone(),
         start,
+        patience: setup.patience(number),
         gauges: setup.gauges.clone(),
         progress: setup.progress[number].clone(),
         metrics: setup.metrics.sinks[number].1.clone(),
         on_error: Box::new(move |source| control.fail(RunError::Sink { name: owner, source })),
     };
-    write(changes, reveals, shell, setup.writers.placement(number, index))
+    write(changes, reveals, detaches, shell, setup.writers.placement(number, index))
 }

@@ -155,7 +155,7 @@ mod tests {
     }
 
     fn sink(standing: Standing, stream: bool) -> SinkState {
-        SinkState { standing, store: None, mark: None, stream }
+        SinkState { standing, store: None, mark: None, stream, detached_unix_ms: None }
     }
 
     fn state(standing: Standing) -> State {

@@ -14,7 +14,7 @@ use timely::dataflow::operators::{Concat, OkErr};
 use super::memory::reaper;
 use super::metrics::FuseMetrics;
 use crate::pipeline::compile::FusePlan;
-use crate::record::{DeadLetter, Fused, Key, Record, Rejected, Row, RowDiff, Scalar, moment_bytes};
+use crate::record::{DeadLetter, Fused, Interner, Key, Record, Rejected, Row, RowDiff, Scalar, ScalarRef};
 use crate::sink::gauge::Gauge;
 
 /// Changes of a collection of the pipeline.
@@ -23,12 +23,12 @@ pub(super) type Rows<'scope> = StreamVec<'scope, u64, RowDiff>;
 /// The documents of a `fuse`, and those that it rejects. Up to `quiet_through` its readers know what the table gives; it forms
 /// no more than the sinks of this process can write, as `writing` counts.
 pub(super) fn moments_of<'scope>(
-    table: VecCollection<'scope, u64, Arc<Record>, isize>,
+    table: VecCollection<'scope, u64, Record, isize>,
     plan: &FusePlan,
     quiet_through: Option<u64>,
     writing: &Arc<Gauge>,
 ) -> (Rows<'scope>, Rows<'scope>) {
-    let (facet, most_bytes) = (plan.facet, plan.max_document_bytes);
+    let (facet, most_bytes) = (plan.facet, plan.max_document_bytes.min(u64::from(u32::MAX) - 1));
     let most_children = plan.options.max_children();
     let at = usize::from(facet);
     let writing = writing.clone();
@@ -40,19 +40,27 @@ pub(super) fn moments_of<'scope>(
     .with_reaper(reaper())
     .with_pace(pace);
     let name = plan.name.clone();
-    let (usable, unusable) = table.inner.ok_err(move |(record, epoch, diff)| match record.body().unusable(at) {
-        None => Ok(((record.body().facets(at).asset.clone(), record), epoch, diff)),
+    let mut assets = Interner::new();
+    let (usable, unusable) = table.inner.ok_err(move |(record, epoch, diff)| match record.unusable(at) {
+        None => {
+            // Assets are few, records many.
+            let asset = match record.facets(at).asset {
+                ScalarRef::Str(text) => Scalar::Str(assets.share(text)),
+                number => number.into(),
+            };
+            Ok(((asset, record), epoch, diff))
+        }
         Some(reason) => Err((unusable_row(&record, &name, reason), epoch, diff)),
     });
     let by_asset = usable.container::<Vec<_>>().as_collection();
-    let (moments, too_many) = fuse(by_asset, options, move |record: &Arc<Record>| {
-        let facets = record.body().facets(at);
-        Facets { kind: &facets.kind, interval: facets.interval }
+    let (moments, too_many) = fuse(by_asset, options, move |record: &Record| {
+        let facets = record.facets(at);
+        Facets { kind: facets.kind, interval: facets.interval }
     });
-    let fused = moments.inner.map(move |(moment, epoch, diff)| (Fused { moment, facet }, epoch, diff));
+    let fused = moments.inner.map(move |(moment, epoch, diff)| (Fused::new(moment, facet), epoch, diff));
     // A pure function of the document, so that its retraction takes the same way.
     let (documents, too_large) = fused.ok_err(move |(fused, epoch, diff)| {
-        let bytes = moment_bytes(&fused);
+        let bytes = u64::from(fused.bytes);
         if bytes <= most_bytes {
             return Ok((Row::Moment(fused), epoch, diff));
         }
@@ -71,9 +79,9 @@ pub(super) fn moments_of<'scope>(
 /// A row that was decoded for other operators than those that read it now.
 fn unusable_row(record: &Record, node: &str, reason: &str) -> Row {
     let mut key = Vec::new();
-    record.key.write_json(&mut key);
+    record.key().write_json(&mut key);
     let reason = format!("row {} can not be used by {node:?}: {reason}", String::from_utf8_lossy(&key));
-    Row::Rejected(Arc::new(Rejected { key: record.key.clone(), reason }))
+    Row::Rejected(Arc::new(Rejected { key: record.key().to_key(), reason }))
 }
 
 fn rejected(asset: Scalar, interval: Interval, reason: String) -> Row {

@@ -43,6 +43,9 @@ pub enum Outcome {
     NothingWritten,
     /// It was stopped, and some sinks did not finish in the time that `drain` gives them; the next run completes them.
     NotDrained,
+    /// Everything that was read is written, except to sinks that stood still for longer than `on_lag` allows, and to those that
+    /// wait for them; [`SinkMetrics::detached`](super::metrics::SinkMetrics::detached) says which. The next run fills them.
+    Detached,
 }
 
 /// A run that failed.
@@ -202,10 +205,12 @@ impl Job {
         let opened = if self.cluster.is_first() { Some(self.site().open(journal.as_ref())?) } else { None };
         let config = self.cluster.config(self.workers);
         let shared = Shared { opened: Mutex::new(opened), setup: OnceLock::new() };
-        let (control, workers) = (self.control.clone(), self.workers);
+        let (control, metrics, workers) = (self.control.clone(), self.metrics.clone(), self.workers);
         let complete = self.execute(config, journal, shared, workers)?;
+        let is_detached = metrics.sinks.iter().any(|(_, sink)| sink.detached.load(SeqCst));
         match control.take_failure() {
             Some(failure) => Err(failure),
+            None if complete && !control.is_unfinished() && is_detached => Ok(Outcome::Detached),
             None if complete && !control.is_unfinished() => Ok(Outcome::Complete),
             None if control.is_unfinished() => Ok(Outcome::NothingWritten),
             None => Ok(Outcome::NotDrained),

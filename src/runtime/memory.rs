@@ -1,6 +1,7 @@
 //! The memory that a run may take, and what it takes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use flowstone_operators::reaper::Reaper;
@@ -63,7 +64,8 @@ impl Memory {
             // The control of a run that is over has no other owner.
             while Arc::strong_count(&control) > 1 {
                 let used_bytes = resident_bytes().unwrap_or(0);
-                metrics.resident_bytes.store(used_bytes, std::sync::atomic::Ordering::Relaxed);
+                metrics.resident_bytes.store(used_bytes, Relaxed);
+                metrics.waiting_bytes.store(waiting.held_bytes(), Relaxed);
                 if used_bytes > self.limit_bytes {
                     let limit_bytes = self.limit_bytes;
                     let holders = holders(&metrics, &waiting);

@@ -19,6 +19,8 @@ pub struct Metrics {
     pub sinks: Vec<(String, Arc<SinkMetrics>)>,
     /// What the process has in memory, in bytes, as of the last look.
     pub resident_bytes: AtomicU64,
+    /// What waits at the sinks, in bytes of documents, as of the last look.
+    pub waiting_bytes: AtomicU64,
 }
 
 /// Counters of a `fuse`.

@@ -7,14 +7,15 @@ use std::time::Duration;
 use flowstone_journal::{Journal, JournalError, Keeper};
 
 use super::RunError;
+use super::clock::unix_ms;
 use super::control::Control;
 use super::metrics::Metrics;
 use super::start::Start;
 use super::stores::Stores;
 use crate::pipeline::compile::{Collection, Plan};
-use crate::record::codec;
 use crate::sink;
 use crate::sink::gauge::Gauges;
+use crate::sink::lag::{Detach, Patience};
 use crate::sink::shell::SinkProgress;
 use crate::source::Limits;
 use crate::source::catalog::Catalog;
@@ -81,12 +82,6 @@ impl Setup {
         tables.map(reader).chain([(self.start.dead_letters, Reader::DeadLetters)]).collect()
     }
 
-    /// The fingerprints of what is decoded of each table's records besides the records themselves.
-    pub fn facets(&self) -> BTreeMap<TableId, u64> {
-        let tables = self.start.tables.iter().zip(&self.plan.tables);
-        tables.map(|(id, table)| (*id, codec::fingerprint(&table.decode))).collect()
-    }
-
     /// The epoch up to which everybody who reads a `fuse` knows what it gives, if nobody is to be filled.
     pub fn quiet_through(&self, fuse: usize) -> Option<u64> {
         let reads = |from: Collection| from == Collection::Moments(fuse) || from == Collection::Rejected(fuse);
@@ -103,12 +98,27 @@ impl Setup {
         }
         let keeper = self.keeper.lock().expect("a panic would have ended the process").take()?;
         let names = self.plan.sinks.iter().map(|sink| sink.name.clone());
+        let streams = self.plan.sinks.iter().filter(|sink| self.plan.is_stream(sink.from));
         Some(Commit {
             keeper,
             found: Box::new(self.found_partitions()),
             on_error: Box::new(self.on_journal_error()),
             progress: names.zip(self.progress.iter().cloned()).collect(),
+            streams: streams.map(|sink| sink.name.clone()).collect(),
+            unix_ms,
         })
+    }
+
+    /// When a sink is given up, and which go with it; never, of a sink that only makes the sources pause.
+    pub fn patience(&self, sink: usize) -> Option<Patience> {
+        let limit = self.plan.sinks[sink].spec.on_lag.detach()?.duration();
+        Some(Patience { limit, detach: Detach { sinks: self.plan.waiting_for(sink) } })
+    }
+
+    /// Whether the run may give a sink up: for itself, or with one that it waits for.
+    pub fn may_detach(&self, sink: usize) -> bool {
+        let with_detach = |at: &usize| self.plan.sinks[*at].spec.on_lag.detach().is_some();
+        (0..self.plan.sinks.len()).filter(with_detach).any(|at| self.plan.waiting_for(at).contains(&sink))
     }
 
     /// Ends the run if the journal fails.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::RunError;
 use super::metrics::Metrics;
+use crate::pipeline::DiscardSink;
 use crate::pipeline::compile::{Plan, SinkPlan};
 use crate::pipeline::resolve;
 use crate::sink::discard::Discard;
@@ -37,7 +38,7 @@ pub(super) struct Seen {
 
 enum Store {
     Single(Option<Box<dyn Writer>>),
-    Discard { render: bool, metrics: Arc<super::metrics::SinkMetrics> },
+    Discard(DiscardSink, Arc<super::metrics::SinkMetrics>),
 }
 
 /// Stores that are open already, by the sink's number.
@@ -69,7 +70,7 @@ impl Stores {
         for (number, sink) in plan.sinks.iter().enumerate() {
             if let Some(discard) = &sink.spec.discard {
                 let metrics = metrics.sinks[number].1.clone();
-                writers.push(Mutex::new(Store::Discard { render: discard.render, metrics }));
+                writers.push(Mutex::new(Store::Discard(discard.clone(), metrics)));
                 states.push(Seen::default());
                 continue;
             }
@@ -89,7 +90,7 @@ impl Stores {
     pub(super) fn elsewhere(plan: &Plan, metrics: &Metrics) -> Self {
         let store = |(number, sink): (usize, &SinkPlan)| {
             Mutex::new(match &sink.spec.discard {
-                Some(discard) => Store::Discard { render: discard.render, metrics: metrics.sinks[number].1.clone() },
+                Some(discard) => Store::Discard(discard.clone(), metrics.sinks[number].1.clone()),
                 None => Store::Single(None),
             })
         };
@@ -100,8 +101,8 @@ impl Stores {
     pub(super) fn placement(&self, sink: usize, worker: usize) -> Placement {
         match &mut *self.writers[sink].lock().expect("a panic would have ended the process") {
             Store::Single(writer) => Placement::Single(if worker == 0 { writer.take() } else { None }),
-            Store::Discard { render, metrics } => {
-                Placement::EveryWorker(Box::new(Discard::new(*render, metrics.clone())))
+            Store::Discard(spec, metrics) => {
+                Placement::EveryWorker(Box::new(Discard::new(spec.clone(), metrics.clone())))
             }
         }
     }
@@ -112,7 +113,8 @@ fn open(sink: &SinkPlan, base: &Path, dead_letters: &Path, mark: Option<&str>) -
     let spec = &sink.spec;
     #[cfg(feature = "sqlite")]
     if let Some(sqlite) = &spec.sqlite {
-        return crate::sink::sqlite::open(&sink.name, &at(&sqlite.path), sqlite);
+        let detach = spec.on_lag.detach().map(|limit| limit.duration());
+        return crate::sink::sqlite::open(&sink.name, &at(&sqlite.path), sqlite, detach);
     }
     #[cfg(feature = "tantivy")]
     if let Some(tantivy) = &spec.tantivy {

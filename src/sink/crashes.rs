@@ -38,7 +38,7 @@ impl Kind {
         let opened = match self {
             Kind::Sqlite => {
                 let sqlite = serde_json::from_str(r#"{"path":"unused","table":"moments"}"#).unwrap();
-                super::sqlite::open("crashing", &path, &sqlite)
+                super::sqlite::open("crashing", &path, &sqlite, None)
             }
             Kind::Tantivy => super::tantivy::open("crashing", &path, &spec("1ns")),
             Kind::File => super::file::open("crashing", &path),
@@ -116,6 +116,7 @@ fn run(kind: Kind, dir: &Path) {
         let shell = Shell {
             name: "crashing".to_owned(),
             start,
+            patience: None,
             gauges: Gauges::without_limits(),
             progress: progress.clone(),
             metrics: Arc::default(),
@@ -123,8 +124,9 @@ fn run(kind: Kind, dir: &Path) {
         };
         let (mut input, done) = worker.dataflow::<u64, _, _>(|scope| {
             let (input, changes) = scope.new_input::<Vec<Change>>();
-            let acks = write(changes, empty(scope), shell, Placement::Single(Some(writer.into_inner().unwrap())));
-            (input, acks.probe().0)
+            let writer = writer.into_inner().unwrap();
+            let written = write(changes, empty(scope), None, shell, Placement::Single(Some(writer)));
+            (input, written.settled.probe().0)
         });
         // As a gate would: what the store has it does not get again.
         for (epoch, buffers) in epochs().into_iter().filter(|(epoch, _)| *epoch >= upper) {

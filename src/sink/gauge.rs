@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
-use crate::record::{Row, moment_bytes};
+use crate::record::Row;
 
 /// Counts, for the whole process, the bytes that wait at gates and in shells, estimated as rendered.
 ///
@@ -117,7 +117,7 @@ impl Drop for Held {
 /// What a waiting row is counted as: about the length of its document.
 pub fn row_bytes(row: &Row) -> u64 {
     match row {
-        Row::Moment(fused) => moment_bytes(fused),
+        Row::Moment(fused) => fused.bytes.into(),
         Row::Record(record) => record.payload().map_or(0, <[u8]>::len) as u64,
         Row::Rejected(rejected) => rejected.reason.len() as u64,
         Row::DeadLetter(letter) => (letter.payload.len() + letter.reason.len()) as u64,

@@ -1,6 +1,6 @@
 //! What sinks count. Updated in batches, never a row at a time.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// Counters of a sink.
 #[derive(Debug, Default)]
@@ -13,4 +13,6 @@ pub struct SinkMetrics {
     pub bytes: AtomicU64,
     /// All epochs below this one are durable; [`FINISHED`](super::shell::FINISHED) at the end.
     pub upper: AtomicU64,
+    /// The run has given the sink up: it writes nothing to it any more.
+    pub detached: AtomicBool,
 }

@@ -14,7 +14,8 @@
 //! | fill and sweep | the store gets the whole content at one epoch; then everything older in it is deleted |
 //! | stream | rows are only ever added; a store that has no versions gets its position back, see [`Writer::mark`] |
 //!
-//! What waits at gates and in shells is counted by one [`gauge::Gauge`], at which sources pause.
+//! What waits at gates and in shells is counted by one [`gauge::Gauge`], at which sources pause. A sink that stands still for
+//! too long, and was asked not to hold the others, is detached: see [`lag`].
 //!
 //! A store implements [`Writer`] and nothing else: order, consolidation and threads are dealt with here.
 
@@ -32,6 +33,7 @@ pub mod file;
 pub mod gate;
 pub mod gauge;
 mod identity;
+pub mod lag;
 pub mod metrics;
 pub mod shell;
 #[cfg(feature = "sqlite")]

@@ -1,15 +1,19 @@
 //! Rows and epochs for tests of stores.
 
-use std::sync::Arc;
-
 use super::{Change, Sweep, Writer};
-use crate::record::{Body, Key, Position, Record, Row, Scalar};
+use crate::record::codec::State;
+use crate::record::{Key, Position, Record, Row, Scalar};
 
 /// A row with this key and document.
 pub(super) fn row(key: &str, document: &str) -> Row {
-    let body = Body { payload: document.as_bytes().into(), facets: Default::default() };
+    row_of(key, document.as_bytes())
+}
+
+/// The same of any bytes.
+pub(super) fn row_of(key: &str, document: &[u8]) -> Row {
     let position = Position { source: 0, partition: 0, offset: 0 };
-    Row::Record(Arc::new(Record::new(Key::One(Scalar::from(key)), None, position, Some(body))))
+    let state = State { position, version: None, time_ns: None };
+    Row::Record(Record::made(&Key::One(Scalar::from(key)), state, Some(document)))
 }
 
 pub(super) fn upsert(key: &str, document: &str) -> Change {

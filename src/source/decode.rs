@@ -28,7 +28,7 @@ pub fn decode<'scope>(
     spec: &DecodeSpec,
     sources: Vec<Arc<str>>,
     metrics: Arc<TableMetrics>,
-) -> (StreamVec<'scope, u64, Arc<Record>>, StreamVec<'scope, u64, RowDiff>) {
+) -> (StreamVec<'scope, u64, Record>, StreamVec<'scope, u64, RowDiff>) {
     let mut builder = OperatorBuilder::new(format!("Decode {table}"), batches.scope());
     let spread = |batch: &Batch| {
         let at = (u64::from(batch.source) << 32 | u64::from(batch.partition), batch.raw.next_offset);
@@ -38,7 +38,7 @@ pub fn decode<'scope>(
     builder.set_notify_for(0, FrontierInterest::Never);
     let (records, record_stream) = builder.new_output();
     let (letters, letter_stream) = builder.new_output();
-    let mut records = OutputBuilder::<_, CapacityContainerBuilder<Vec<Arc<Record>>>>::from(records);
+    let mut records = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record>>>::from(records);
     let mut letters = OutputBuilder::<_, CapacityContainerBuilder<Vec<RowDiff>>>::from(letters);
     let mut shell = Shell { decoder: Decoder::new(spec), sources };
 
@@ -52,8 +52,8 @@ pub fn decode<'scope>(
                     for raw in &batch.raw.records {
                         match shell.decode(&batch, raw) {
                             Ok(record) => {
-                                deletions += u64::from(record.body.is_none());
-                                records.give(Arc::new(record));
+                                deletions += u64::from(record.is_deletion());
+                                records.give(record);
                             }
                             Err(letter) => {
                                 dead += 1;
@@ -85,7 +85,7 @@ impl Shell {
         let source = &self.sources[usize::from(batch.source)];
         let origin = || {
             let (source, partition) = (Scalar::Str(source.clone()), Scalar::Str(batch.name.clone()));
-            Key::Composite(vec![source, partition, Scalar::UInt(raw.offset)].into())
+            Key::Composite(vec![source, partition, Scalar::unsigned(raw.offset)].into())
         };
         let payload = batch.raw.payload(raw);
         let result = match (payload, raw.oversized_bytes) {

@@ -1,20 +1,23 @@
 //! The entries of the manifest, and the sealed frontier.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use flowstone_journal::{Entry, JournalError, Keeper, SinkState};
+use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::Antichain;
 
 use super::helper::{Helper, Reply};
 use super::part_writer::Share;
 use super::seals::{Acknowledged, Seals};
+use crate::sink::lag::Detach;
 use crate::sink::shell::SinkProgress;
 use crate::sink::{Never, Reveal};
 
@@ -31,6 +34,10 @@ pub struct Commit {
     pub on_error: Box<dyn FnOnce(JournalError) + Send>,
     /// How far the sinks' stores are, by the sinks' names.
     pub progress: BTreeMap<String, Arc<SinkProgress>>,
+    /// Which sinks are of streams: they can not be filled.
+    pub streams: BTreeSet<String>,
+    /// The system's clock, in milliseconds since 1970.
+    pub unix_ms: fn() -> u64,
 }
 
 /// What the committer puts out: streams without data.
@@ -39,6 +46,8 @@ pub struct Committed<'scope> {
     pub sealed: StreamVec<'scope, u64, Never>,
     /// Its frontier becomes empty when everything is sealed, acknowledged by all sinks, and recorded as such.
     pub recorded: StreamVec<'scope, u64, Never>,
+    /// On worker 0: the sinks that are given up, once that is recorded and they may drop what they hold.
+    pub detached: StreamVec<'scope, u64, Detach>,
 }
 
 /// What the committer reads.
@@ -51,11 +60,13 @@ pub struct Committing<'scope> {
     pub hydrated: StreamVec<'scope, u64, Never>,
     /// Loops from the sinks, by name: the frontier of each is that sink's upper.
     pub acks: Vec<(String, StreamVec<'scope, u64, Never>)>,
+    /// A loop from the sinks: those that are to be given up, by their places in `acks`.
+    pub late: StreamVec<'scope, u64, Detach>,
 }
 
 /// Seals epochs.
 pub fn committer<'scope>(input: Committing<'scope>, commit: Option<Commit>) -> Committed<'scope> {
-    let Committing { shares, reveals, hydrated, acks } = input;
+    let Committing { shares, reveals, hydrated, acks, late } = input;
     let scope = shares.scope();
     let mut builder = OperatorBuilder::new("Committer".to_owned(), scope);
     let address = builder.operator_info().address;
@@ -64,15 +75,19 @@ pub fn committer<'scope>(input: Committing<'scope>, commit: Option<Commit>) -> C
     let mut reveals = builder.new_input(reveals, Pipeline);
     let (_sealed, sealed_stream) = builder.new_output::<Vec<Never>>();
     let (_recorded, recorded_stream) = builder.new_output::<Vec<Never>>();
+    let (detached, detached_stream) = builder.new_output_connection(std::iter::empty());
+    let mut detached = OutputBuilder::<_, CapacityContainerBuilder<Vec<Detach>>>::from(detached);
     // An antichain without elements: what arrives on the loops cannot cause output, so there is no cycle.
-    let unconnected = [(0, Antichain::new()), (1, Antichain::new())];
+    let unconnected = [0, 1, 2].map(|output| (output, Antichain::new()));
     let mut hydrated = builder.new_input_connection(hydrated, Pipeline, unconnected.clone());
     let (names, mut acks): (Vec<_>, Vec<_>) = acks
         .into_iter()
         .map(|(name, acks)| (name, builder.new_input_connection(acks, Pipeline, unconnected.clone())))
         .unzip();
+    let mut late = builder.new_input_connection(late, Pipeline, unconnected);
+    let uppers = 3..3 + names.len();
     let mut leader = commit.map(|commit| {
-        let Commit { keeper, found, on_error, progress } = commit;
+        let Commit { keeper, found, on_error, progress, streams, unix_ms } = commit;
         let before = keeper.state().sealed;
         let seals = Seals::new(before, keeper.state().sinks.clone());
         let helper = Helper::spawn(scope, &address, "manifest", move |jobs, reply| {
@@ -88,6 +103,10 @@ pub fn committer<'scope>(input: Committing<'scope>, commit: Option<Commit>) -> C
             seals,
             names,
             progress,
+            streams,
+            unix_ms,
+            late: Vec::new(),
+            detaching: Vec::new(),
             committing: None,
             last_commit: Instant::now(),
             hydrated: false,
@@ -95,6 +114,7 @@ pub fn committer<'scope>(input: Committing<'scope>, commit: Option<Commit>) -> C
     });
 
     builder.build(move |mut capabilities| {
+        let mut detaching = capabilities.pop().filter(|_| leader.is_some());
         let mut recorded = capabilities.pop().filter(|_| leader.is_some());
         let mut sealed = capabilities.pop().filter(|_| leader.is_some());
         if let (Some(held), Some(leader)) = (&mut sealed, &leader) {
@@ -115,17 +135,25 @@ pub fn committer<'scope>(input: Committing<'scope>, commit: Option<Commit>) -> C
             });
             hydrated.for_each(|_, _| ());
             acks.iter_mut().for_each(|acks| acks.for_each(|_, _| ()));
+            late.for_each(|_, data| {
+                if let Some(leader) = &mut leader {
+                    leader.late.append(data);
+                }
+            });
             let Some(leader) = &mut leader else { return };
             let least = |at: usize| frontiers[at].frontier().first().copied();
             let complete = match (least(0), least(1)) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
-            let uppers: Vec<_> = (3..frontiers.len()).map(least).collect();
+            let uppers: Vec<_> = uppers.clone().map(least).collect();
             if least(2).is_none() {
                 leader.set_hydrated();
             }
-            let Advance { released, waits, done } = leader.advance(complete, &uppers);
+            let Advance { released, detached: told, waits, done } = leader.advance(complete, &uppers);
+            if let Some(capability) = detaching.as_ref().filter(|_| !told.is_empty()) {
+                detached.activate().session(capability).give_iterator(told.into_iter());
+            }
             if let Some(frontier) = released {
                 release(&mut sealed, frontier);
             }
@@ -133,11 +161,11 @@ pub fn committer<'scope>(input: Committing<'scope>, commit: Option<Commit>) -> C
                 activator.activate_after(RECORD_DELAY);
             }
             if done {
-                drop(recorded.take());
+                drop((recorded.take(), detaching.take()));
             }
         }
     });
-    Committed { sealed: sealed_stream, recorded: recorded_stream }
+    Committed { sealed: sealed_stream, recorded: recorded_stream, detached: detached_stream }
 }
 
 /// Lets go of everything before `frontier`.
@@ -163,6 +191,12 @@ struct Leader {
     seals: Seals,
     names: Vec<String>,
     progress: Vec<Option<Arc<SinkProgress>>>,
+    streams: BTreeSet<String>,
+    unix_ms: fn() -> u64,
+    /// Sinks that are to be given up.
+    late: Vec<Detach>,
+    /// Those of which that is being recorded.
+    detaching: Vec<Detach>,
     /// The frontier to which the entry that is being appended seals.
     committing: Option<Option<u64>>,
     last_commit: Instant,
@@ -173,6 +207,8 @@ struct Leader {
 struct Advance {
     /// Everything before this frontier is sealed.
     released: Option<Option<u64>>,
+    /// It is recorded that these are given up.
+    detached: Vec<Detach>,
     /// Uppers of sinks wait to be recorded.
     waits: bool,
     /// Everything is sealed, acknowledged and recorded, and nothing will follow.
@@ -181,24 +217,38 @@ struct Advance {
 
 impl Leader {
     fn advance(&mut self, complete: Option<u64>, uppers: &[Option<u64>]) -> Advance {
-        let mut released = None;
+        let mut advance = Advance { released: None, detached: Vec::new(), waits: false, done: false };
         if self.helper.finished().is_some() {
-            released = self.committing.take();
+            advance.released = self.committing.take();
+            advance.detached = std::mem::take(&mut self.detaching);
             self.last_commit = Instant::now();
         }
         if self.committing.is_some() {
-            return Advance { released, waits: false, done: false };
+            return advance;
         }
-        let sinks = self.changed_sinks(uppers);
+        let mut sinks = self.changed_sinks(uppers);
         let acknowledged = uppers.iter().all(Option::is_none);
-        let record = !sinks.is_empty() && (acknowledged || self.last_commit.elapsed() >= RECORD_DELAY);
-        if self.seals.is_ready(complete) || record {
+        let is_time = acknowledged || !self.late.is_empty() || self.last_commit.elapsed() >= RECORD_DELAY;
+        sinks.extend(self.give_up(&sinks));
+        if self.seals.is_ready(complete) || (is_time && !sinks.is_empty()) {
             self.helper.start(Job::Append(Box::new(self.seals.entry(complete, sinks))));
             self.committing = Some(complete);
-            return Advance { released, waits: false, done: false };
+            return advance;
         }
-        let waits = !sinks.is_empty();
-        Advance { released: Some(complete), waits, done: !waits && acknowledged && complete.is_none() }
+        advance.released = Some(complete);
+        // Nothing was new about them.
+        advance.detached.append(&mut self.detaching);
+        advance.waits = !sinks.is_empty();
+        advance.done = !advance.waits && acknowledged && complete.is_none();
+        advance
+    }
+
+    /// What is to be recorded of sinks that are to be given up.
+    fn give_up(&mut self, sinks: &BTreeMap<String, SinkState>) -> BTreeMap<String, SinkState> {
+        self.detaching.append(&mut self.late);
+        let names = self.detaching.iter().flat_map(|detach| &detach.sinks).map(|sink| self.names[*sink].as_str());
+        let given_up = names.map(|name| (name, self.streams.contains(name)));
+        self.seals.detached(given_up, sinks, (self.unix_ms)())
     }
 
     fn set_hydrated(&mut self) {

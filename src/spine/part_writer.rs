@@ -13,7 +13,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::helper::{Helper, Reply};
-use super::row::{Change, Encoder, TableId, estimated_bytes};
+use super::row::{self, Change, estimated_bytes};
 use crate::source::messages::Binding;
 
 /// Shares of an epoch below this size travel inside the manifest's entry: a file of their own would cost more.
@@ -38,8 +38,6 @@ pub struct PartWriter {
     pub journal: Journal,
     /// The number of the run, unique for ever: part names begin with it.
     pub run: u64,
-    /// The fingerprints of the facets that each table's records are decoded with.
-    pub facets: BTreeMap<TableId, u64>,
     /// Told if the journal fails; nothing is sealed after that.
     pub on_error: Box<dyn FnOnce(JournalError) + Send>,
 }
@@ -62,9 +60,8 @@ pub fn part_writer<'scope>(
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Share>>>::from(output);
     let prefix = format!("{}-{}", writer.run, scope.index());
     let helper = Helper::spawn(scope, &address, "parts", move |jobs, reply| {
-        let PartWriter { journal, facets, on_error, .. } = writer;
-        if let Err(error) = (Writing { journal, prefix, facets, part: PartBuilder::new(), number: 0 }).work(jobs, reply)
-        {
+        let PartWriter { journal, on_error, .. } = writer;
+        if let Err(error) = (Writing { journal, prefix, part: PartBuilder::new(), number: 0 }).work(jobs, reply) {
             on_error(error);
             reply.wake();
         }
@@ -106,7 +103,6 @@ type Job = (u64, Vec<Vec<Change>>);
 struct Writing {
     journal: Journal,
     prefix: String,
-    facets: BTreeMap<TableId, u64>,
     part: PartBuilder,
     number: u64,
 }
@@ -146,10 +142,10 @@ impl Writing {
 
     fn build(&mut self, jobs: &[Job]) -> Option<flowstone_journal::BuiltPart> {
         let part = &mut self.part;
-        let mut encoder = Encoder::default();
+        let mut scratch = Default::default();
         for (epoch, changes) in jobs {
             for change in changes.iter().flatten() {
-                encoder.add(part, *epoch, change, self.facets.get(&change.0).copied().unwrap_or(0));
+                row::add(part, *epoch, change, &mut scratch);
             }
         }
         (!part.is_empty()).then(|| part.build())

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use flowstone_journal::PartBuilder;
 use flowstone_operators::table::{TableChange, Versioned};
 
-use crate::record::codec::{self, CodecError};
-use crate::record::{DeadLetter, Position, Record};
+use crate::record::codec;
+use crate::record::{DeadLetter, Record};
 
 /// A table's number in the journal, which it keeps for ever.
 pub type TableId = u16;
@@ -15,7 +15,7 @@ pub type TableId = u16;
 #[derive(Clone, Debug)]
 pub enum State {
     /// A record of a table.
-    Record(Arc<Record>),
+    Record(Record),
     /// A dead letter.
     DeadLetter(Arc<DeadLetter>),
 }
@@ -24,7 +24,7 @@ pub enum State {
 pub type Change = (TableId, TableChange<State>);
 
 /// Wraps the change of a table of records.
-pub fn record(table: TableId, change: TableChange<Arc<Record>>) -> Change {
+pub fn record(table: TableId, change: TableChange<Record>) -> Change {
     (table, map(change, State::Record))
 }
 
@@ -40,36 +40,23 @@ fn map<A, B>(change: TableChange<A>, wrap: impl Fn(A) -> B) -> TableChange<B> {
     }
 }
 
-/// Encodes changes into a part.
-#[derive(Default)]
-pub(super) struct Encoder {
-    key: Vec<u8>,
-    value: Vec<u8>,
-}
-
-impl Encoder {
-    pub(super) fn add(&mut self, part: &mut PartBuilder, epoch: u64, (table, change): &Change, facets: u64) {
-        self.key.clear();
-        self.value.clear();
-        let (state, is_set) = match change {
-            TableChange::Set(state) => (state, true),
-            TableChange::Remove(state) => (state, false),
-        };
-        let route = match state {
-            State::Record(record) => {
-                codec::encode_key(&record.key, &mut self.key);
-                if is_set {
-                    codec::encode_record(record, facets, &mut self.value);
-                }
-                record.route
-            }
-            State::DeadLetter(letter) => {
-                codec::encode_dead_letter_key(letter, &mut self.key);
-                codec::encode_dead_letter(letter, &mut self.value);
-                letter.route()
-            }
-        };
-        part.add(*table, route, epoch, &self.key, is_set.then_some(&self.value));
+/// Adds a change to a part; `scratch` keeps its memory from call to call.
+pub(super) fn add(part: &mut PartBuilder, epoch: u64, (table, change): &Change, scratch: &mut [Vec<u8>; 2]) {
+    let (state, is_set) = match change {
+        TableChange::Set(state) => (state, true),
+        TableChange::Remove(state) => (state, false),
+    };
+    match state {
+        State::Record(record) => {
+            part.add(*table, record.route(), epoch, record.key_bytes(), is_set.then_some(record.value_bytes()));
+        }
+        State::DeadLetter(letter) => {
+            scratch.iter_mut().for_each(Vec::clear);
+            let [key, value] = scratch;
+            codec::encode_dead_letter_key(letter, key);
+            codec::encode_dead_letter(letter, value);
+            part.add(*table, letter.route(), epoch, key, is_set.then_some(value));
+        }
     }
 }
 
@@ -77,12 +64,7 @@ impl Encoder {
 pub(super) fn estimated_bytes((_, change): &Change) -> usize {
     let (TableChange::Set(state) | TableChange::Remove(state)) = change;
     match state {
-        State::Record(record) => 100 + record.payload().map_or(0, <[u8]>::len),
+        State::Record(record) => 50 + record.key_bytes().len() + record.value_bytes().len(),
         State::DeadLetter(letter) => 100 + letter.payload.len(),
     }
-}
-
-/// What stands for a key that has nothing any more.
-pub(super) fn removal(key: &[u8]) -> Result<Record, CodecError> {
-    Ok(Record::new(codec::decode_key(key)?, None, Position { source: 0, partition: 0, offset: 0 }, None))
 }

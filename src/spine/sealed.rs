@@ -14,7 +14,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Scope, StreamVec};
 use timely::scheduling::SyncActivator;
 
-use super::row::{TableId, removal};
+use super::row::TableId;
 use crate::record::codec::{CodecError, Decoder};
 use crate::record::{DeadLetter, DecodeSpec, Record};
 use crate::sink::Never;
@@ -62,12 +62,12 @@ pub enum Reader {
 }
 
 /// A table's rows, with the epoch that sealed them.
-type Rows<R> = Vec<(u64, Arc<R>)>;
+type Rows<R> = Vec<(u64, R)>;
 
 /// The sealed changes, by table.
 pub struct SealedStreams<'scope> {
     /// Of tables of records, in the order of the readers.
-    pub records: BTreeMap<TableId, StreamVec<'scope, u64, (u64, Arc<Record>)>>,
+    pub records: BTreeMap<TableId, StreamVec<'scope, u64, (u64, Record)>>,
     /// The dead letters.
     pub dead_letters: StreamVec<'scope, u64, (u64, Arc<DeadLetter>)>,
     /// Without data; it ends when all workers have read everything.
@@ -76,7 +76,7 @@ pub struct SealedStreams<'scope> {
 
 enum Message {
     Records { table: TableId, shown_at: u64, rows: Rows<Record> },
-    DeadLetters { epoch: u64, rows: Rows<DeadLetter> },
+    DeadLetters { epoch: u64, rows: Rows<Arc<DeadLetter>> },
     End,
 }
 
@@ -98,11 +98,18 @@ pub fn sealed_changes<'scope>(
     let mut outputs = BTreeMap::new();
     let mut records = BTreeMap::new();
     let (letters, dead_letters) = builder.new_output();
-    let mut letters = OutputBuilder::<_, CapacityContainerBuilder<Rows<DeadLetter>>>::from(letters);
+    let mut letters = OutputBuilder::<_, CapacityContainerBuilder<Rows<Arc<DeadLetter>>>>::from(letters);
     let (_hydrated, hydrated) = builder.new_output::<Vec<Never>>();
-    for (port, (table, _)) in readers.iter().filter(|(_, reader)| !matches!(reader, Reader::DeadLetters)).enumerate() {
+    // Tables begin with the hydration epoch; streams may begin before it, with the first row that a sink of theirs lacks.
+    let (tables_begin, streams_begin) = (sealed.hydrate_at, sealed.hydrate_at.min(sealed.tails_from + 1));
+    let mut begins = vec![streams_begin, tables_begin];
+    for (port, (table, reader)) in
+        readers.iter().filter(|(_, reader)| !matches!(reader, Reader::DeadLetters)).enumerate()
+    {
         let (output, stream) = builder.new_output();
         let output = OutputBuilder::<_, CapacityContainerBuilder<Rows<Record>>>::from(output);
+        let is_stream = matches!(reader, Reader::Records { stream: true, .. });
+        begins.push(if is_stream { streams_begin } else { tables_begin });
         outputs.insert(*table, (port + 2, output));
         records.insert(*table, stream);
     }
@@ -120,10 +127,9 @@ pub fn sealed_changes<'scope>(
         thread.spawn(move || reading.run(on_error)).expect("the system can start a thread");
         receiver
     });
-    let hydrate_at = sealed.hydrate_at;
 
     builder.build(move |mut capabilities| {
-        capabilities.iter_mut().for_each(|held| held.downgrade(&hydrate_at));
+        capabilities.iter_mut().zip(&begins).for_each(|(held, begin)| held.downgrade(begin));
         let mut open = receiver.map(|receiver| (receiver, capabilities));
         move |_frontiers| {
             let Some((receiver, capabilities)) = &open else { return };
@@ -248,7 +254,7 @@ impl Reading {
 
     fn block(&mut self, part: &PartRef, block: &flowstone_journal::Block) -> Result<(), Stop> {
         let mut records: BTreeMap<(TableId, u64), Rows<Record>> = BTreeMap::new();
-        let mut letters: BTreeMap<u64, Rows<DeadLetter>> = BTreeMap::new();
+        let mut letters: BTreeMap<u64, Rows<Arc<DeadLetter>>> = BTreeMap::new();
         let damaged = |reason: CodecError| JournalError::damaged(&part.object, reason.to_string());
         for change in block.changes() {
             // What no table of the pipeline reads any more.
@@ -264,9 +270,9 @@ impl Reading {
                     continue;
                 }
                 Some(value) => decoder.record(change.key, change.route, value),
-                None => removal(change.key),
+                None => decoder.removal(change.key, change.route),
             };
-            let row = (change.epoch, Arc::new(record.map_err(damaged)?));
+            let row = (change.epoch, record.map_err(damaged)?);
             records.entry((change.table, shown_at)).or_default().push(row);
         }
         for ((table, shown_at), rows) in records {
@@ -281,8 +287,18 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
-    use flowstone_journal::{KEY_GROUPS, key_group};
+    use flowstone_journal::{Collapse, KEY_GROUPS, key_group};
     use flowstone_operators::route;
+
+    use super::Sealed;
+
+    #[test]
+    fn hidden_epochs_are_repeated_where_they_were_revealed() {
+        let collapses = vec![Collapse { first: 20, last: 29 }, Collapse { first: 40, last: 49 }];
+        let sealed = Sealed { hydrate_at: 10, through: 60, collapses, ..Sealed::default() };
+        let shown = [5, 10, 19, 20, 29, 30, 40, 49, 50].map(|epoch| sealed.shown_at(epoch));
+        assert_eq!(shown, [10, 10, 19, 29, 29, 30, 49, 49, 50]);
+    }
 
     /// Each worker asks the journal for the groups that the operators say are its own: both must divide keys alike.
     #[test]

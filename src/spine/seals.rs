@@ -63,7 +63,8 @@ impl Seals {
     ) -> BTreeMap<String, SinkState> {
         let mut changed = BTreeMap::new();
         for (name, acknowledged) in acknowledged {
-            let Some(recorded) = self.sinks.get(name) else { continue };
+            let recorded = self.sinks.get(name).filter(|recorded| recorded.detached_unix_ms.is_none());
+            let Some(recorded) = recorded else { continue };
             let now = self.sink(recorded, acknowledged);
             if now != *recorded {
                 changed.insert(name.to_owned(), now);
@@ -91,11 +92,38 @@ impl Seals {
         if now.standing == recorded.standing { recorded.clone() } else { now }
     }
 
+    /// The states of sinks that are given up at this time: nothing is recorded of them any more until the next run. Each with
+    /// whether it is a stream. `sinks` is what else is to be recorded; what it says of them is taken in.
+    ///
+    /// The next run fills them. A stream can not be filled, and need not be: its rows stay in the journal until its store has
+    /// them, so its upper stands.
+    pub(super) fn detached<'a>(
+        &self,
+        given_up: impl Iterator<Item = (&'a str, bool)>,
+        sinks: &BTreeMap<String, SinkState>,
+        unix_ms: u64,
+    ) -> BTreeMap<String, SinkState> {
+        let mut detached = BTreeMap::new();
+        for (name, is_stream) in given_up {
+            let Some(before) = sinks.get(name).or_else(|| self.sinks.get(name)) else { continue };
+            if before.detached_unix_ms.is_some() {
+                continue;
+            }
+            let mut now = SinkState { detached_unix_ms: Some(unix_ms), ..before.clone() };
+            if !is_stream {
+                now.standing = Standing::AwaitingReveal;
+            }
+            detached.insert(name.to_owned(), now);
+        }
+        detached
+    }
+
     /// Everything that is complete before `frontier`, as one entry; with it the sinks' states.
     pub(super) fn entry(&mut self, frontier: Option<u64>, mut sinks: BTreeMap<String, SinkState>) -> Entry {
         let later = frontier.map(|f| self.open.split_off(&f)).unwrap_or_default();
         let ready = std::mem::replace(&mut self.open, later);
         self.sealed = ready.keys().next_back().copied().unwrap_or(self.sealed);
+        self.sinks.extend(sinks.iter().map(|(name, state)| (name.clone(), state.clone())));
         let mut entry = Entry::default();
         let mut stored: BTreeMap<String, usize> = BTreeMap::new();
         for (epoch, Open { bindings, parts, reveal }) in ready {
@@ -113,10 +141,10 @@ impl Seals {
             }
             if reveal {
                 entry.reveal = Some(epoch);
-                for (name, recorded) in &self.sinks {
-                    if recorded.standing == Standing::AwaitingReveal {
-                        let state = SinkState { standing: Standing::Filling { at: epoch }, ..recorded.clone() };
-                        sinks.insert(name.clone(), state);
+                for (name, recorded) in &mut self.sinks {
+                    if recorded.standing == Standing::AwaitingReveal && recorded.detached_unix_ms.is_none() {
+                        recorded.standing = Standing::Filling { at: epoch };
+                        sinks.insert(name.clone(), recorded.clone());
                     }
                 }
             }
@@ -128,7 +156,6 @@ impl Seals {
             };
             entry.seals.push(Seal { epoch, bindings: bindings.into_iter().map(binding).collect() });
         }
-        self.sinks.extend(sinks.iter().map(|(name, state)| (name.clone(), state.clone())));
         entry.sinks = sinks.into_iter().map(|(name, state)| (name, Some(state))).collect();
         entry
     }
@@ -145,7 +172,7 @@ mod tests {
     }
 
     fn sink(standing: Standing) -> SinkState {
-        SinkState { standing, store: None, mark: None, stream: false }
+        SinkState { standing, store: None, mark: None, stream: false, detached_unix_ms: None }
     }
 
     fn acknowledged(upper: Option<u64>) -> Acknowledged {
@@ -198,6 +225,52 @@ mod tests {
         assert_eq!(entry.reveal, Some(30));
         assert_eq!(entry.sinks["store"].as_ref().map(|s| s.standing.clone()), Some(Standing::Filling { at: 30 }));
         assert_eq!(entry.seals.len(), 1, "a reveal is sealed even if nothing else happened");
+    }
+
+    fn given_up(seals: &Seals, sinks: &BTreeMap<String, SinkState>, is_stream: bool) -> BTreeMap<String, SinkState> {
+        seals.detached([("store", is_stream), ("unknown", is_stream)].into_iter(), sinks, 77)
+    }
+
+    #[test]
+    fn a_sink_that_is_given_up_is_to_be_filled_and_nothing_more_is_recorded_of_it() {
+        for standing in [Standing::Upper(5), Standing::Filling { at: 8 }, Standing::AwaitingReveal] {
+            let mut seals = seals(standing);
+            let detached = given_up(&seals, &BTreeMap::new(), false);
+            assert_eq!(detached.len(), 1);
+            let expected = SinkState { detached_unix_ms: Some(77), ..sink(Standing::AwaitingReveal) };
+            assert_eq!(detached["store"], expected);
+            let entry = seals.entry(Some(11), detached);
+            assert_eq!(entry.sinks["store"].as_ref(), Some(&expected));
+            assert!(seals.changed_sinks([("store", acknowledged(None))].into_iter()).is_empty(), "late, or at the end");
+            assert!(given_up(&seals, &BTreeMap::new(), false).is_empty(), "once");
+            seals.reveal(30);
+            assert_eq!(seals.entry(None, BTreeMap::new()).sinks, BTreeMap::new(), "no reveal in this run");
+        }
+    }
+
+    #[test]
+    fn a_sink_is_given_up_in_the_entry_of_the_reveal_too() {
+        let mut seals = seals(Standing::AwaitingReveal);
+        seals.reveal(30);
+        let detached = given_up(&seals, &BTreeMap::new(), false);
+        let entry = seals.entry(None, detached);
+        assert_eq!(
+            (entry.reveal, entry.sinks["store"].clone().unwrap().standing),
+            (Some(30), Standing::AwaitingReveal)
+        );
+    }
+
+    #[test]
+    fn a_stream_that_is_given_up_keeps_the_upper_that_is_recorded_with_it() {
+        let mut seals = seals(Standing::Upper(5));
+        let changed = seals.changed_sinks([("store", acknowledged(Some(9)))].into_iter());
+        let detached = given_up(&seals, &changed, true);
+        assert_eq!(
+            (detached["store"].standing.clone(), detached["store"].detached_unix_ms),
+            (Standing::Upper(9), Some(77))
+        );
+        seals.entry(Some(11), detached);
+        assert!(seals.changed_sinks([("store", acknowledged(None))].into_iter()).is_empty());
     }
 
     #[test]

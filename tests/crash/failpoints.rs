@@ -6,6 +6,9 @@ use std::path::Path;
 
 const CALL: &str = "fail_point!(";
 
+/// Those that a loop does not meet: it would need a store that hangs, see `spine/lagging.rs`.
+const ELSEWHERE: [&str; 1] = ["sink-detach"];
+
 /// The names of all failpoints, sorted.
 pub fn names() -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -13,7 +16,7 @@ pub fn names() -> Vec<String> {
     for folder in ["src", "journal/src", "operators/src"] {
         scan(&root.join(folder), &mut names);
     }
-    names.into_iter().collect()
+    names.into_iter().filter(|name| !ELSEWHERE.contains(&name.as_str())).collect()
 }
 
 fn scan(dir: &Path, names: &mut BTreeSet<String>) {

@@ -168,9 +168,14 @@ impl Running {
 
     /// Waits until it has said this on standard error.
     pub fn wait_for(&mut self, text: &str) {
+        self.wait_for_all(&[text]);
+    }
+
+    /// Waits until it has said all of this on standard error, in any order.
+    pub fn wait_for_all(&mut self, texts: &[&str]) {
         let (mut seen, start) = (String::new(), Instant::now());
-        while !seen.contains(text) {
-            assert!(start.elapsed() < PATIENCE / 4, "{text:?} is not in {seen:?}");
+        while !texts.iter().all(|text| seen.contains(text)) {
+            assert!(start.elapsed() < PATIENCE / 4, "{texts:?} are not in {seen:?}");
             seen.extend(self.said.recv_timeout(Duration::from_millis(100)));
         }
     }

@@ -90,8 +90,19 @@ impl Page<'_> {
             },
             Some(name) => name.to_owned(),
             None => {
-                let names = schema["oneOf"].as_array().unwrap().iter().filter_map(|c| c["const"].as_str());
-                names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+                let choices = schema["oneOf"].as_array().unwrap().iter();
+                choices.map(|choice| self.choice(choice)).collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+
+    /// A constant, or a mapping with one field.
+    fn choice(&self, choice: &Value) -> String {
+        match choice["const"].as_str() {
+            Some(name) => format!("`{name}`"),
+            None => {
+                let (name, field) = choice["properties"].as_object().unwrap().iter().next().unwrap();
+                format!("or `{name}:` {}", self.kind(field))
             }
         }
     }
@@ -99,9 +110,11 @@ impl Page<'_> {
     fn meaning(&self, field: &Value) -> String {
         let mut text = field["description"].as_str().unwrap().replace('|', "\\|").replace('\n', " ");
         let choices = self.resolve(field).0.get("oneOf").and_then(Value::as_array).into_iter().flatten();
-        for choice in choices.filter(|choice| choice.get("const").is_some()) {
-            let description = choice["description"].as_str().unwrap().trim_end_matches('.');
-            write!(text, " `{}`: {}.", choice["const"].as_str().unwrap(), description).unwrap();
+        for choice in choices.filter(|choice| choice.get("description").is_some()) {
+            let description = choice["description"].as_str().unwrap().replace('\n', " ");
+            let field = || choice["properties"].as_object().unwrap().keys().next().unwrap().as_str();
+            let name = choice["const"].as_str().unwrap_or_else(field);
+            write!(text, " `{name}`: {}.", description.trim_end_matches('.')).unwrap();
         }
         if let Some(least) = field.get("minimum") {
             write!(text, " At least {least}.").unwrap();

@@ -9,6 +9,7 @@
 //! | `disks` | a full disk, a state directory that is gone |
 //! | `corruption` | bytes of the journal that are not what was written |
 //! | `stores` | stores that are gone, old, or not ours; state that is lost |
+//! | `lagging` | stores that stand still |
 //! | `changes` | other settings, other sinks |
 //! | `resuming` | further runs, other numbers of workers, files that were changed |
 //! | `idle` | nothing at all |
@@ -24,6 +25,7 @@ mod changes;
 mod corruption;
 mod disks;
 mod idle;
+mod lagging;
 #[path = "../end_to_end/oracle.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod oracle;

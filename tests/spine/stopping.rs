@@ -82,7 +82,7 @@ fn a_panic_ends_the_process_at_once_with_134_and_the_next_run_is_right() {
 }
 
 /// Two processes of one worker each.
-fn cluster(place: &Place, command: &str) -> [Running; 2] {
+pub fn cluster(place: &Place, command: &str) -> [Running; 2] {
     let ports = [0; 2].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
     let hosts = ports.each_ref().map(|port| port.local_addr().unwrap().to_string()).join(",");
     drop(ports);

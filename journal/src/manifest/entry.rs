@@ -136,6 +136,10 @@ pub struct SinkState {
     /// It reads a tail table: never filled, and no limit to the hydration epoch.
     #[serde(default)]
     pub stream: bool,
+    /// When a run gave it up because its store did not keep up, in milliseconds since 1970: that run writes nothing to it
+    /// any more, and its standing stays as it is until the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detached_unix_ms: Option<u64>,
 }
 
 /// The changes of the epochs `first..=last` in a part: no more of it is sealed by the entry that names it.

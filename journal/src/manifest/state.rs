@@ -148,6 +148,7 @@ mod tests {
             store: None,
             mark: None,
             stream: *stream,
+            detached_unix_ms: None,
         };
         let sinks = sinks.iter().enumerate().map(|(i, s)| (i.to_string(), sink(s))).collect();
         let collapses = vec![Collapse { first: 10, last: 15 }];
@@ -169,6 +170,27 @@ mod tests {
         assert_eq!(at(None, &[(Upper(15), false)]), 9);
         assert_eq!(at(None, &[(Upper(16), false)]), 15);
         assert_eq!(at(None, &[(Upper(0), false)]), 0);
+    }
+
+    /// Before there were any, nothing said so; and what is not detached is written as it was then.
+    #[test]
+    fn a_detached_sink_is_read_and_one_that_is_not_is_written_as_ever() {
+        let text = r#"{"standing":{"upper":7},"stream":false}"#;
+        let sink: SinkState = serde_json::from_str(text).unwrap();
+        assert_eq!((sink.standing.clone(), sink.detached_unix_ms), (Standing::Upper(7), None));
+        assert_eq!(serde_json::to_string(&sink).unwrap(), text);
+        let detached = SinkState { standing: Standing::AwaitingReveal, detached_unix_ms: Some(99), ..sink };
+        let text = serde_json::to_string(&detached).unwrap();
+        assert_eq!(text, r#"{"standing":"awaiting_reveal","stream":false,"detached_unix_ms":99}"#);
+        assert_eq!(serde_json::from_str::<SinkState>(&text).unwrap(), detached);
+    }
+
+    /// Nothing is kept for a sink that is to be filled, and all for a stream that is not.
+    #[test]
+    fn a_detached_sink_holds_nothing_back_and_a_detached_stream_its_rows() {
+        let mut state = state(None, &[(Standing::AwaitingReveal, false), (Standing::Upper(5), true)]);
+        state.sinks.values_mut().for_each(|sink| sink.detached_unix_ms = Some(99));
+        assert_eq!((state.hydrate_at(), state.least_upper()), (30, 5));
     }
 
     #[test]

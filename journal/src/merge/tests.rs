@@ -70,7 +70,8 @@ fn build(journal: &Journal, past: &Past) -> State {
         ..State::default()
     };
     for (i, (standing, stream)) in past.sinks.iter().enumerate() {
-        let sink = SinkState { standing: standing.clone(), store: None, mark: None, stream: *stream };
+        let sink =
+            SinkState { standing: standing.clone(), store: None, mark: None, stream: *stream, detached_unix_ms: None };
         state.sinks.insert(i.to_string(), sink);
     }
     let mut cuts = past.cuts.clone();
@@ -337,7 +338,8 @@ fn removals_alone_make_a_merge_due() {
 #[test]
 fn a_tail_above_the_floor_is_merged_by_size_only() {
     let mut sizes = Sizes::new();
-    let sink = SinkState { standing: Standing::Upper(1), store: None, mark: None, stream: false };
+    let sink =
+        SinkState { standing: Standing::Upper(1), store: None, mark: None, stream: false, detached_unix_ms: None };
     sizes.state.sinks.insert("down".into(), sink);
     for _ in 0..5_000 {
         sizes.add(1 << 10, u64::MAX);

@@ -23,7 +23,7 @@ pub fn route(key: &[u8]) -> u64 {
 }
 
 pub fn sink(standing: Standing) -> Option<SinkState> {
-    Some(SinkState { standing, store: None, mark: None, stream: false })
+    Some(SinkState { standing, store: None, mark: None, stream: false, detached_unix_ms: None })
 }
 
 /// An entry that seals one epoch with one part, carried if `inline`.

@@ -7,18 +7,20 @@
 //! | file | what it owns |
 //! |---|---|
 //! | [`options`](FuseOptions) | what is asked for |
-//! | `timeline` | the state: annotations of one key, by duration class and start |
+//! | `crate::timeline` | the state: annotations of one key, by duration class and start |
+//! | [`children`](Children) | the children of a document: places in a shared pool |
 //! | `sweep` | from intervals to stretches with a constant set of children |
 //! | `update` | one epoch of one key: dirty spans, documents before and after |
 //! | `operator` | the dataflow shell: exchange, epochs, yielding |
 
+mod children;
 mod moment;
 mod operator;
 mod options;
 mod sweep;
-mod timeline;
 mod update;
 
+pub use children::Children;
 pub use moment::{Moment, Rejection};
 pub use operator::fuse;
 pub use options::{Emit, FuseOptions};

@@ -1,14 +1,13 @@
 //! What fusion puts out.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
+use super::Children;
 use crate::interval::Interval;
 
 /// A stretch of one asset's time, and all that holds during it.
 ///
-/// The children are shared: consecutive buckets with the same children share one list, and cloning copies nothing.
+/// The children are shared: cloning copies nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Moment<K, C> {
     /// What was fused by: the asset.
@@ -16,7 +15,7 @@ pub struct Moment<K, C> {
     /// The bucket, run or segment; its start is unique within the asset.
     pub interval: Interval,
     /// Everything that overlaps the interval, ordered by (type, start, end, content).
-    pub children: Arc<[C]>,
+    pub children: Children<C>,
 }
 
 /// A document that is not formed because it would have too many children.

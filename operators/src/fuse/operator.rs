@@ -14,10 +14,10 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::moment::{Moment, Rejection};
 use super::options::FuseOptions;
-use super::timeline::Timeline;
 use super::update::{Content, Facets, update};
 use crate::pace::Pace;
 use crate::route::Route;
+use crate::timeline::Timeline;
 
 /// So many documents are put out before other operators get their turn.
 const FUEL: usize = 1 << 16;
@@ -83,7 +83,7 @@ pub fn fuse<'scope, A, C, K, F>(
 where
     A: ExchangeData + Ord + Hash + Clone + Route + Send,
     C: ExchangeData + Ord + Clone + Send,
-    K: Ord + 'static,
+    K: Ord + ?Sized + 'static,
     F: Fn(&C) -> Facets<'_, K> + 'static,
 {
     let mut builder = OperatorBuilder::new("Fuse".to_owned(), annotations.inner.scope());

@@ -1,5 +1,7 @@
 //! What fusion is asked to do.
 
+use std::sync::Arc;
+
 use crate::interval::Grid;
 use crate::pace::Pace;
 use crate::reaper::Reaper;
@@ -26,18 +28,24 @@ impl Emit {
 }
 
 /// Options of [`fuse`](super::fuse): what is emitted, and what a document needs to be one.
-#[derive(Clone, Debug)]
-pub struct FuseOptions<K> {
+#[derive(Debug)]
+pub struct FuseOptions<K: ?Sized> {
     pub(super) emit: Emit,
     pub(super) min_kinds: usize,
-    pub(super) require: Vec<K>,
+    pub(super) require: Vec<Arc<K>>,
     pub(super) max_children: usize,
     pub(super) quiet_through: Option<u64>,
     pub(super) reaper: Reaper,
     pub(super) pace: Pace,
 }
 
-impl<K: Ord> FuseOptions<K> {
+impl<K: ?Sized> Clone for FuseOptions<K> {
+    fn clone(&self) -> Self {
+        FuseOptions { require: self.require.clone(), reaper: self.reaper.clone(), pace: self.pace.clone(), ..*self }
+    }
+}
+
+impl<K: Ord + ?Sized> FuseOptions<K> {
     /// Documents of this form with at least two kinds, and any number of children.
     pub fn new(emit: Emit) -> Self {
         FuseOptions {
@@ -58,8 +66,8 @@ impl<K: Ord> FuseOptions<K> {
     }
 
     /// A document needs a child of each of these kinds.
-    pub fn with_required(mut self, kinds: impl IntoIterator<Item = K>) -> Self {
-        self.require = kinds.into_iter().collect();
+    pub fn with_required(mut self, kinds: impl IntoIterator<Item: Into<Arc<K>>>) -> Self {
+        self.require = kinds.into_iter().map(Into::into).collect();
         self.require.sort_unstable();
         self.require.dedup();
         self

@@ -1,15 +1,17 @@
 //! One epoch of one asset: from changes of annotations to changes of documents.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
+use super::Children;
 use super::options::{Emit, FuseOptions};
 use super::sweep::{Entry, coalesce, sweep};
-use super::timeline::Timeline;
 use crate::interval::{Grid, Interval};
+use crate::timeline::Timeline;
 
 /// What fusion must know of an annotation.
 #[derive(Clone, Copy, Debug)]
-pub struct Facets<'a, K> {
+pub struct Facets<'a, K: ?Sized> {
     /// Its type (modality).
     pub kind: &'a K,
     /// Its range.
@@ -27,7 +29,7 @@ pub(super) struct Emission<C> {
 /// A document's children; or how many there would be, if they are too many.
 #[derive(Clone, Debug)]
 pub(super) enum Content<C> {
-    Children(Arc<[C]>),
+    Children(Children<C>),
     TooMany(usize),
 }
 
@@ -35,7 +37,7 @@ pub(super) enum Content<C> {
 ///
 /// Only the spans that changed annotations cover are swept; for runs, these and the runs that touch them. What is added
 /// is kept in the timeline only if `more` changes may follow.
-pub(super) fn update<K: Ord, C: Ord + Clone>(
+pub(super) fn update<K: Ord + ?Sized, C: Ord + Clone>(
     timeline: &mut Timeline<C>,
     changes: &[(C, isize)],
     more: bool,
@@ -69,7 +71,8 @@ pub(super) fn update<K: Ord, C: Ord + Clone>(
         if !fresh {
             order(&mut entries, facets);
         }
-        let documents = Documents { entries: &entries, options, required: required(&entries, options, facets), grid };
+        let required = required(&entries, options, facets);
+        let documents = Documents { entries: &entries, pool: OnceCell::new(), options, required, grid };
         match options.emit {
             Emit::Buckets(_) => documents.buckets(start, end, emit),
             Emit::Runs(_) | Emit::Segments => documents.runs(start, end, emit),
@@ -82,14 +85,19 @@ pub(super) fn update<K: Ord, C: Ord + Clone>(
     timeline.insert(added);
 }
 
-fn entry<'a, K, C>(content: &'a C, diff: isize, facets: &impl Fn(&C) -> Facets<'_, K>, grid: Grid) -> Entry<'a, C> {
+fn entry<'a, K: ?Sized, C>(
+    content: &'a C,
+    diff: isize,
+    facets: &impl Fn(&C) -> Facets<'_, K>,
+    grid: Grid,
+) -> Entry<'a, C> {
     let interval = facets(content).interval;
     let (start, end) = grid.cover(&interval);
     Entry { start, end, kind: 0, diff, interval, content }
 }
 
 /// Numbers the kinds and sorts the entries as children stand in documents: by kind, start, end, content.
-fn order<K: Ord, C: Ord>(entries: &mut [Entry<'_, C>], facets: &impl Fn(&C) -> Facets<'_, K>) {
+fn order<K: Ord + ?Sized, C: Ord>(entries: &mut [Entry<'_, C>], facets: &impl Fn(&C) -> Facets<'_, K>) {
     // Numbered as they are met, then by their order: each entry's kind is looked at once.
     let mut kinds: Vec<(&K, u32)> = Vec::new();
     for entry in entries.iter_mut() {
@@ -155,7 +163,7 @@ fn run_end<C: Ord + Clone>(timeline: &Timeline<C>, end: i64) -> i64 {
 }
 
 /// The required kinds as numbers; `None` if one of them does not occur at all.
-fn required<K: Ord, C>(
+fn required<K: Ord + ?Sized, C>(
     entries: &[Entry<'_, C>],
     options: &FuseOptions<K>,
     facets: &impl Fn(&C) -> Facets<'_, K>,
@@ -164,12 +172,14 @@ fn required<K: Ord, C>(
         let at = entries.partition_point(|e| facets(e.content).kind < kind);
         entries.get(at).filter(|e| facets(e.content).kind == kind).map(|e| e.kind)
     };
-    options.require.iter().map(number).collect()
+    options.require.iter().map(|kind| number(kind)).collect()
 }
 
 /// Forms the documents of one span.
-struct Documents<'a, K, C> {
+struct Documents<'a, K: ?Sized, C> {
     entries: &'a [Entry<'a, C>],
+    /// What the entries stand for; made when the first document needs it.
+    pool: OnceCell<Arc<[C]>>,
     options: &'a FuseOptions<K>,
     required: Option<Vec<u32>>,
     grid: Grid,
@@ -183,7 +193,7 @@ struct Run {
     ranks: Vec<u32>,
 }
 
-impl<K, C: Clone> Documents<'_, K, C> {
+impl<K: ?Sized, C: Clone> Documents<'_, K, C> {
     /// One document a cell. Cells that no changed entry covers are passed over.
     fn buckets(&self, start: i64, end: i64, emit: &mut impl FnMut(Emission<C>)) {
         let mut side = Vec::new();
@@ -250,7 +260,8 @@ impl<K, C: Clone> Documents<'_, K, C> {
         if ranks.len() > self.options.max_children {
             return Some(Content::TooMany(ranks.len()));
         }
-        Some(Content::Children(ranks.iter().map(|rank| self.entries[*rank as usize].content.clone()).collect()))
+        let pool = self.pool.get_or_init(|| self.entries.iter().map(|entry| entry.content.clone()).collect());
+        Some(Content::Children(Children::new(pool.clone(), ranks.into())))
     }
 
     /// Whether there are enough kinds, and all that are required. Kinds ascend with the ranks.

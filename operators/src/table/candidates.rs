@@ -22,9 +22,21 @@ pub(super) struct Found {
 #[derive(Debug)]
 pub(super) struct Candidates<R> {
     newest: Vec<R>,
-    /// `(route, place in newest)`; with the route beside it, growing and probing touch no record.
-    places: HashTable<(u64, u32)>,
+    /// With half of the route beside it, growing and probing touch no record.
+    places: HashTable<Place>,
     found: Found,
+}
+
+#[derive(Debug)]
+struct Place {
+    half_route: u32,
+    /// In `newest`.
+    at: u32,
+}
+
+/// A hash of half a route: the table takes some bits from each end of it.
+fn spread(half_route: u32) -> u64 {
+    u64::from(half_route) << 32 | u64::from(half_route)
 }
 
 impl<R> Default for Candidates<R> {
@@ -36,16 +48,17 @@ impl<R> Default for Candidates<R> {
 impl<R: Versioned> Candidates<R> {
     /// Takes a record in. Memory: one record a key, whatever the number of its versions.
     pub(super) fn offer(&mut self, record: R) {
-        let route = record.route();
-        let same = |(other, place): &(u64, u32)| *other == route && self.newest[*place as usize].same_key(&record);
-        match self.places.entry(route, same, |(route, _)| *route) {
+        // Not the upper half, by which keys are spread over workers.
+        let half_route = record.route() as u32;
+        let same = |place: &Place| place.half_route == half_route && self.newest[place.at as usize].same_key(&record);
+        match self.places.entry(spread(half_route), same, |place| spread(place.half_route)) {
             Entry::Vacant(vacant) => {
-                let place = u32::try_from(self.newest.len()).expect("fewer than 2^32 keys an epoch and worker");
-                vacant.insert((route, place));
+                let at = u32::try_from(self.newest.len()).expect("fewer than 2^32 keys an epoch and worker");
+                vacant.insert(Place { half_route, at });
                 self.newest.push(record);
             }
             Entry::Occupied(occupied) => {
-                let newest = &mut self.newest[occupied.get().1 as usize];
+                let newest = &mut self.newest[occupied.get().at as usize];
                 self.found.superseded += 1;
                 self.found.ambiguous += u64::from(record.is_ambiguous_with(newest));
                 if record.is_after(newest) {

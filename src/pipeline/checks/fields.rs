@@ -7,10 +7,16 @@ use super::super::units::Span;
 use super::{Group, Item, Outline, Settings, Text, duplicates};
 use crate::record::FieldPath;
 
+/// Stores commit once a second, and then it takes a while.
+const LEAST_DETACH: Span = Span::from_millis(2_000);
+
 pub(super) fn check(outline: &Outline<'_>, report: &mut Report) {
     for source in outline.group(Group::Source) {
         keyed(&source.settings(), report);
         without_key(source, report);
+    }
+    for sink in outline.group(Group::Sink) {
+        on_lag(sink, report);
     }
     for operator in outline.group(Group::Operator) {
         if let Some(upsert) = operator.kind("upsert") {
@@ -55,6 +61,26 @@ fn without_key(source: &Item<'_>, report: &mut Report) {
             let hint = format!("give {} a key, or say it in the upsert that reads it", source.path());
             report.problem(*at, &path, message, Some(hint));
         }
+    }
+}
+
+/// A store must have the time to be late without being taken for one that hangs.
+fn on_lag(sink: &Item<'_>, report: &mut Report) {
+    let Some(entry) = sink.get("on_lag") else { return };
+    let settings = Settings { path: join(&sink.path(), "on_lag"), node: &entry.value };
+    let Some(detach) = settings.text("detach") else { return };
+    if sink.is("discard") {
+        return detach.warning(report, "has no effect: what is discarded is never late", None);
+    }
+    let commit = sink.kind("tantivy").and_then(|tantivy| tantivy.text("commit")?.text.parse::<Span>().ok());
+    let least = commit.map_or(LEAST_DETACH, |commit| LEAST_DETACH.max(commit.twice()));
+    if detach.text.parse::<Span>().is_ok_and(|limit| limit < least) {
+        let why = match commit.filter(|commit| commit.twice() > LEAST_DETACH) {
+            Some(commit) => format!("it shows what it has every {commit}, see commit"),
+            None => "stores show what they have once a second".to_owned(),
+        };
+        let message = format!("must be at least {least}, not {:?}: {why}", detach.text);
+        detach.problem(report, message, Some("10m lets a store start again".to_owned()));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Rows as bytes, as the journal keeps them. Written by hand: it is what recovery spends its time in.
+//! Rows as bytes, as the journal and the memory keep them. Written by hand: it is what recovery spends its time in.
 //!
 //! Format 1. `n` is a LEB128 integer of at most 64 bits in its shortest form, `z` one in zigzag form, `text` and `bytes`
 //! are `n` and so many bytes, `int` is 8 bytes, little-endian.
@@ -9,7 +9,7 @@
 //! | key of a record | scalar; or `16` n scalars, for a composite key |
 //! | key of a dead letter | `17`, node: text, origin: text, offset: int |
 //! | record | format: `1`; flags: 1 has a version, 2 has a body, 4 has a time; source: n, partition: n, offset: n; version: z; time: z; body |
-//! | body | fingerprint: int; payload: bytes; number of facets: n; facets |
+//! | body | fingerprint: int; length of the payload: n; number of facets: n; facets; the payload |
 //! | facets | `0` and the reason: text, if the operator can not use the row; else `1`, asset: scalar, type: text, start: n, length: n, context, number of pieces: n, pieces |
 //! | context | `0`; or `1`, start: n, length: n, in the payload |
 //! | piece | start * 4 + lead: n, length: n, in the payload |
@@ -23,20 +23,22 @@ use smallvec::SmallVec;
 
 use super::decode::{self, DecodeSpec};
 use super::interner::Interner;
-use super::row::{Body, ChildPiece, ChildPieces, DeadLetter, Facets, Lead, Position, Record, Slice};
-use super::scalar::{Key, Scalar};
+use super::packed::{FacetHead, Head, Record};
+use super::row::{ChildPiece, DeadLetter, Lead, Position, Slice, rendered_bytes};
 use flowstone_operators::interval::Interval;
-
-use self::input::Input;
 
 mod fingerprint;
 mod input;
+mod key;
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub use fingerprint::fingerprint;
-pub use write::{encode_dead_letter, encode_dead_letter_key, encode_key, encode_record};
+pub(super) use input::Input;
+pub use key::KeyRef;
+pub(super) use key::check_key;
+pub use write::{FacetParts, RecordWriter, encode_dead_letter, encode_dead_letter_key, encode_key};
 
 const FORMAT: u8 = 1;
 
@@ -45,6 +47,9 @@ const UINT: u8 = 2;
 const STR: u8 = 3;
 const COMPOSITE: u8 = 16;
 const LETTER: u8 = 17;
+
+/// Where a piece begins takes 30 bits in memory.
+pub(super) const MAX_PAYLOAD_BYTES: usize = 1 << 30;
 
 const HAS_VERSION: u8 = 1;
 const HAS_BODY: u8 = 2;
@@ -71,6 +76,8 @@ pub struct Decoder {
     fingerprint: u64,
     facets: usize,
     payloads: decode::Decoder,
+    writer: RecordWriter,
+    bytes: Vec<u8>,
     strings: Interner,
 }
 
@@ -81,6 +88,8 @@ impl Decoder {
             fingerprint: fingerprint(spec),
             facets: spec.facets.len(),
             payloads: decode::Decoder::new(spec),
+            writer: RecordWriter::default(),
+            bytes: Vec::new(),
             strings: Interner::new(),
         }
     }
@@ -90,68 +99,43 @@ impl Decoder {
     /// # Errors
     /// [`CodecError`], whatever the bytes are.
     pub fn record(&mut self, key: &[u8], route: u64, value: &[u8]) -> Result<Record, CodecError> {
-        let key = decode_key(key)?;
-        let mut input = Input::new(value);
-        input.format()?;
-        let flags = input.byte()?;
-        if flags & !(HAS_VERSION | HAS_BODY | HAS_TIME) != 0 {
-            return Err(CodecError::Invalid("flag"));
-        }
-        let position = Position {
-            source: input.number()?.try_into().map_err(|_| CodecError::Invalid("source"))?,
-            partition: input.number()?.try_into().map_err(|_| CodecError::Invalid("partition"))?,
-            offset: input.number()?,
-        };
-        let version = if flags & HAS_VERSION != 0 { Some(input.signed()?) } else { None };
-        let time_ns = if flags & HAS_TIME != 0 { Some(input.signed()?) } else { None };
-        let body = if flags & HAS_BODY != 0 { Some(self.body(&mut input)?) } else { None };
-        input.end()?;
-        Ok(Record { key, route, version, time_ns, position, body })
-    }
-
-    fn body(&mut self, input: &mut Input<'_>) -> Result<Body, CodecError> {
-        let fingerprint = input.int()?;
-        let payload = input.text()?;
-        let count = input.count()?;
-        if fingerprint == self.fingerprint && count != self.facets {
-            return Err(CodecError::Invalid("number of facets"));
-        }
-        let mut facets = SmallVec::with_capacity(count);
-        for _ in 0..count {
-            facets.push(self.facets(input, payload)?);
-        }
-        if fingerprint != self.fingerprint {
-            let again = self.payloads.facets_again(payload.as_bytes());
-            facets = again.map_err(|_| CodecError::Invalid("payload"))?;
-        }
-        Ok(Body { payload: payload.as_bytes().into(), facets })
-    }
-
-    fn facets(&mut self, input: &mut Input<'_>, payload: &str) -> Result<Result<Facets, Box<str>>, CodecError> {
-        match input.byte()? {
-            0 => return Ok(Err(input.text()?.into())),
-            1 => {}
-            _ => return Err(CodecError::Invalid("facet")),
-        }
-        let asset = match input.scalar()? {
-            Text::Str(text) => Scalar::Str(self.strings.share(text)),
-            Text::Number(number) => number,
-        };
-        let kind = self.strings.share(input.text()?);
-        let (start_ns, length_ns) = (input.number()?, input.number()?);
-        let end_ns = start_ns.checked_add(length_ns).and_then(|end_ns| i64::try_from(end_ns).ok());
-        let end_ns = end_ns.filter(|_| length_ns > 0).ok_or(CodecError::Invalid("range"))?;
-        let context = match input.byte()? {
-            0 => None,
-            1 => {
-                let start = input.number()?;
-                Some(slice(start, input.number()?, payload)?)
+        check_key(key)?;
+        let (head, fingerprint) = index(route, key, value)?;
+        match fingerprint {
+            Some(written) if written != self.fingerprint => self.taken_again(key, &head, value),
+            Some(_) if head.facets.len() != self.facets => Err(CodecError::Invalid("number of facets")),
+            _ => {
+                self.bytes.clear();
+                self.bytes.extend_from_slice(key);
+                self.bytes.extend_from_slice(value);
+                Ok(Record::new(head, &self.bytes))
             }
-            _ => return Err(CodecError::Invalid("context")),
-        };
-        // Not above the end, which fits.
-        let interval = Interval::new(start_ns as i64, end_ns);
-        Ok(Ok(Facets { asset, kind, interval, context, child: child(input, payload)? }))
+        }
+    }
+
+    /// What stands for a key that has nothing any more.
+    ///
+    /// # Errors
+    /// [`CodecError`], whatever the bytes are.
+    pub fn removal(&mut self, key: &[u8], route: u64) -> Result<Record, CodecError> {
+        check_key(key)?;
+        let position = Position { source: 0, partition: 0, offset: 0 };
+        self.writer.key_bytes(key, route);
+        self.writer.state(&State { position, version: None, time_ns: None }, false);
+        Ok(self.writer.finish())
+    }
+
+    /// A record whose facets are taken from its payload, because they were taken for other operators.
+    fn taken_again(&mut self, key: &[u8], head: &Head, value: &[u8]) -> Result<Record, CodecError> {
+        let at_value = |at: u32| (at - head.key_end) as usize;
+        let payload = &value[at_value(head.payload.start)..at_value(head.payload.end)];
+        let mut input = Input::new(value);
+        let state = State::read(&mut input)?;
+        self.writer.key_bytes(key, head.route);
+        self.writer.state(&state, true);
+        let again = self.payloads.facets_again(payload, &mut self.writer);
+        again.map_err(|_| CodecError::Invalid("payload"))?;
+        Ok(self.writer.finish())
     }
 
     /// A dead letter from its key and its value.
@@ -176,56 +160,130 @@ impl Decoder {
     }
 }
 
-/// The key of a record.
-///
-/// # Errors
-/// [`CodecError`], whatever the bytes are.
-pub fn decode_key(bytes: &[u8]) -> Result<Key, CodecError> {
-    let mut input = Input::new(bytes);
-    let key = if bytes.first() == Some(&COMPOSITE) {
-        input.byte()?;
-        let count = input.count()?;
-        let mut parts = Vec::with_capacity(count);
-        for _ in 0..count {
-            parts.push(input.scalar()?.into());
+/// What a record says besides its key and its row.
+#[derive(Clone, Copy, Debug)]
+pub struct State {
+    /// Where it came from.
+    pub position: Position,
+    /// What `version:` names.
+    pub version: Option<i64>,
+    /// What `retention:` counts from.
+    pub time_ns: Option<i64>,
+}
+
+impl State {
+    pub(super) fn read(input: &mut Input<'_>) -> Result<State, CodecError> {
+        Ok(State::read_with_flags(input)?.0)
+    }
+
+    fn read_with_flags(input: &mut Input<'_>) -> Result<(State, u8), CodecError> {
+        input.format()?;
+        let flags = input.byte()?;
+        if flags & !(HAS_VERSION | HAS_BODY | HAS_TIME) != 0 {
+            return Err(CodecError::Invalid("flag"));
         }
-        Key::Composite(parts.into())
-    } else {
-        Key::One(input.scalar()?.into())
-    };
+        let position = Position {
+            source: input.number()?.try_into().map_err(|_| CodecError::Invalid("source"))?,
+            partition: input.number()?.try_into().map_err(|_| CodecError::Invalid("partition"))?,
+            offset: input.number()?,
+        };
+        let version = if flags & HAS_VERSION != 0 { Some(input.signed()?) } else { None };
+        let time_ns = if flags & HAS_TIME != 0 { Some(input.signed()?) } else { None };
+        Ok((State { position, version, time_ns }, flags))
+    }
+}
+
+/// Checks the value of a record behind its key, and finds what is in it; with the fingerprint of its facets, if it has a row.
+pub(super) fn index(route: u64, key: &[u8], value: &[u8]) -> Result<(Head, Option<u64>), CodecError> {
+    let end = key.len().checked_add(value.len()).filter(|end| u32::try_from(*end).is_ok());
+    end.ok_or(CodecError::Invalid("length"))?;
+    let key_end = key.len() as u32;
+    let mut input = Input::new(value);
+    let (_, flags) = State::read_with_flags(&mut input)?;
+    let mut head = Head { route, key_end, payload: Slice::default(), facets: SmallVec::new() };
+    let mut fingerprint = None;
+    if flags & HAS_BODY != 0 {
+        fingerprint = Some(input.int()?);
+        let payload_bytes = input.count()?;
+        if payload_bytes > MAX_PAYLOAD_BYTES {
+            return Err(CodecError::Invalid("length of a payload"));
+        }
+        for _ in 0..input.count()? {
+            head.facets.push(facet(&mut input, value, key_end, payload_bytes as u32)?);
+        }
+        let start = key_end + input.position_in(value);
+        input.text_of(payload_bytes)?;
+        head.payload = Slice { start, end: start + payload_bytes as u32 };
+    }
     input.end()?;
-    Ok(key)
+    Ok((head, fingerprint))
 }
 
-/// A scalar whose text is not copied yet.
-enum Text<'a> {
-    Str(&'a str),
-    Number(Scalar),
+fn facet(input: &mut Input<'_>, value: &[u8], key_end: u32, payload_bytes: u32) -> Result<FacetHead, CodecError> {
+    let is_usable = input.byte()?;
+    let here = |input: &Input<'_>| key_end + input.position_in(value);
+    let asset_at = here(input);
+    match is_usable {
+        0 => {
+            input.text()?;
+            return Ok(FacetHead::unusable(asset_at));
+        }
+        1 => {}
+        _ => return Err(CodecError::Invalid("facet")),
+    }
+    input.scalar()?;
+    let kind_at = here(input);
+    input.text()?;
+    let (start_ns, length_ns) = (input.number()?, input.number()?);
+    let end_ns = start_ns.checked_add(length_ns).and_then(|end_ns| i64::try_from(end_ns).ok());
+    let end_ns = end_ns.filter(|_| length_ns > 0).ok_or(CodecError::Invalid("range"))?;
+    // Not above the end, which fits.
+    let interval = Interval::new(start_ns as i64, end_ns);
+    let context = match input.byte()? {
+        0 => Slice::default(),
+        1 => {
+            let start = input.number()?;
+            slice(start, input.number()?, payload_bytes)?
+        }
+        _ => return Err(CodecError::Invalid("context")),
+    };
+    let pieces = pieces(input, payload_bytes)?;
+    let rendered_bytes = rendered_bytes(&pieces);
+    Ok(FacetHead { interval, asset_at, kind_at, context, rendered_bytes, pieces })
 }
 
-impl From<Text<'_>> for Scalar {
-    fn from(text: Text<'_>) -> Self {
-        match text {
-            Text::Str(text) => Scalar::Str(text.into()),
-            Text::Number(number) => number,
+impl FacetHead {
+    /// Of a row that the operator can not use; the reason is there.
+    fn unusable(reason_at: u32) -> Self {
+        FacetHead {
+            interval: Interval::new(0, 1),
+            asset_at: reason_at,
+            kind_at: reason_at,
+            context: Slice::default(),
+            rendered_bytes: 0,
+            pieces: SmallVec::new(),
         }
     }
 }
 
-fn child(input: &mut Input<'_>, payload: &str) -> Result<ChildPieces, CodecError> {
+/// The pieces of a child. They may not come to more than the payload and what stands between them: no child is longer.
+fn pieces(input: &mut Input<'_>, payload_bytes: u32) -> Result<SmallVec<[ChildPiece; 3]>, CodecError> {
     let count = input.count()?;
     let mut pieces = SmallVec::with_capacity(count);
+    let mut bytes = 0u64;
     for _ in 0..count {
         let start_and_lead = input.number()?;
-        let lead = [Lead::None, Lead::Comma, Lead::Type, Lead::CommaType][start_and_lead as usize % 4];
-        pieces.push(ChildPiece { slice: slice(start_and_lead / 4, input.number()?, payload)?, lead });
+        let lead = Lead::of_number((start_and_lead % 4) as u8);
+        let slice = slice(start_and_lead / 4, input.number()?, payload_bytes)?;
+        bytes += u64::from(slice.end - slice.start);
+        pieces.push(ChildPiece::new(slice, lead));
     }
-    ChildPieces::new(pieces).ok_or(CodecError::Invalid("length of a child"))
+    if bytes > payload_bytes.into() { Err(CodecError::Invalid("length of a child")) } else { Ok(pieces) }
 }
 
 /// A piece of the payload, if it lies in it.
-fn slice(start: u64, length: u64, payload: &str) -> Result<Slice, CodecError> {
-    let end = start.checked_add(length).filter(|end| *end <= payload.len() as u64);
-    let end = end.and_then(|end| u32::try_from(end).ok()).ok_or(CodecError::Invalid("piece of the payload"))?;
-    Ok(Slice { start: start as u32, end })
+fn slice(start: u64, length: u64, payload_bytes: u32) -> Result<Slice, CodecError> {
+    let end = start.checked_add(length).filter(|end| *end <= payload_bytes.into());
+    let end = end.ok_or(CodecError::Invalid("piece of the payload"))?;
+    Ok(Slice { start: start as u32, end: end as u32 })
 }

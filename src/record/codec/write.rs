@@ -1,40 +1,162 @@
 //! Writing rows.
 
-use super::{COMPOSITE, FORMAT, HAS_BODY, HAS_TIME, HAS_VERSION, INT, LETTER, STR, UINT};
-use crate::record::row::{Body, DeadLetter, Facets, Lead, Record};
-use crate::record::scalar::{Key, Scalar};
+use flowstone_operators::interval::Interval;
+use flowstone_operators::route::Route;
+use smallvec::SmallVec;
+
+use super::{COMPOSITE, FORMAT, HAS_BODY, HAS_TIME, HAS_VERSION, INT, KeyRef, LETTER, STR, State, UINT};
+use crate::record::packed::{FacetHead, Head, Record};
+use crate::record::row::{ChildPiece, DeadLetter, Slice, rendered_bytes};
+use crate::record::scalar::{Key, ScalarRef};
+
+/// Makes records: the parts of one are given in the order in which they stand in it. One writer makes many.
+#[derive(Default)]
+pub struct RecordWriter {
+    bytes: Vec<u8>,
+    route: u64,
+    key_end: u32,
+    payload: Slice,
+    facets: SmallVec<[FacetHead; 1]>,
+}
+
+/// What a `fuse` takes from a payload; slices are of the payload.
+#[derive(Clone, Debug)]
+pub struct FacetParts<'a> {
+    /// The asset.
+    pub asset: ScalarRef<'a>,
+    /// The type (modality).
+    pub kind: &'a str,
+    /// The range, half-open.
+    pub interval: Interval,
+    /// The member that the document takes over, if there is one.
+    pub context: Option<Slice>,
+    /// The child.
+    pub pieces: SmallVec<[ChildPiece; 3]>,
+}
+
+impl std::fmt::Debug for RecordWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecordWriter").finish_non_exhaustive()
+    }
+}
+
+impl RecordWriter {
+    /// Begins a record with a key of one value.
+    pub fn key_of(&mut self, value: ScalarRef<'_>) {
+        self.bytes.clear();
+        scalar(value, &mut self.bytes);
+        self.end_key();
+    }
+
+    /// Begins a record with any key.
+    pub fn key(&mut self, key: &Key) {
+        self.bytes.clear();
+        encode_key(key, &mut self.bytes);
+        self.end_key();
+    }
+
+    /// Begins a record with a key as the journal has it.
+    pub(super) fn key_bytes(&mut self, key: &[u8], route: u64) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(key);
+        (self.route, self.key_end) = (route, at(&self.bytes));
+        (self.payload, self.facets) = (Slice::default(), SmallVec::new());
+    }
+
+    fn end_key(&mut self) {
+        (self.route, self.key_end) = (KeyRef::of(&self.bytes).route(), at(&self.bytes));
+        (self.payload, self.facets) = (Slice::default(), SmallVec::new());
+    }
+
+    /// What the record says besides its row. Without a body it is a deletion, and complete.
+    pub fn state(&mut self, state: &State, has_body: bool) {
+        let flag = |flag: u8, is_set: bool| if is_set { flag } else { 0 };
+        let State { position, version, time_ns } = state;
+        let flags = [(HAS_VERSION, version.is_some()), (HAS_BODY, has_body), (HAS_TIME, time_ns.is_some())];
+        let out = &mut self.bytes;
+        out.push(FORMAT);
+        out.push(flags.into_iter().map(|(value, is_set)| flag(value, is_set)).sum());
+        number(position.source.into(), out);
+        number(position.partition.into(), out);
+        number(position.offset, out);
+        for value in [version, time_ns].into_iter().flatten() {
+            number((value << 1 ^ value >> 63) as u64, out);
+        }
+    }
+
+    /// The row: so many facets and a payload of so many bytes follow. `fingerprint` is that of the settings by which the facets
+    /// are taken.
+    pub fn body(&mut self, fingerprint: u64, payload_bytes: usize, facets: usize) {
+        let out = &mut self.bytes;
+        out.extend_from_slice(&fingerprint.to_le_bytes());
+        number(payload_bytes as u64, out);
+        number(facets as u64, out);
+    }
+
+    /// The payload, behind the facets: what operators compare stands together at the front.
+    pub fn payload(&mut self, payload: &[u8]) {
+        let start = at(&self.bytes);
+        self.bytes.extend_from_slice(payload);
+        self.payload = Slice { start, end: at(&self.bytes) };
+    }
+
+    /// The facets for the next operator.
+    pub fn facets(&mut self, parts: FacetParts<'_>) {
+        let FacetParts { asset, kind, interval, context, pieces } = parts;
+        let out = &mut self.bytes;
+        out.push(1);
+        let asset_at = at(out);
+        scalar(asset, out);
+        let kind_at = at(out);
+        bytes(kind.as_bytes(), out);
+        number(interval.start_ns() as u64, out);
+        number(interval.length_ns() as u64, out);
+        match context {
+            None => out.push(0),
+            Some(slice) => {
+                out.push(1);
+                number(slice.start.into(), out);
+                number((slice.end - slice.start).into(), out);
+            }
+        }
+        number(pieces.len() as u64, out);
+        for piece in &pieces {
+            let slice = piece.slice();
+            number(u64::from(slice.start) * 4 + u64::from(piece.lead().number()), out);
+            number((slice.end - slice.start).into(), out);
+        }
+        let (context, rendered_bytes) = (context.unwrap_or_default(), rendered_bytes(&pieces));
+        self.facets.push(FacetHead { interval, asset_at, kind_at, context, rendered_bytes, pieces });
+    }
+
+    /// The next operator can not use the row, for this reason.
+    pub fn unusable(&mut self, reason: &str) {
+        self.bytes.push(0);
+        self.facets.push(FacetHead::unusable(at(&self.bytes)));
+        bytes(reason.as_bytes(), &mut self.bytes);
+    }
+
+    /// The record.
+    pub fn finish(&mut self) -> Record {
+        let (payload, facets) = (self.payload, std::mem::take(&mut self.facets));
+        Record::new(Head { route: self.route, key_end: self.key_end, payload, facets }, &self.bytes)
+    }
+}
+
+/// The end of what is written. Payloads are at most 1 GiB, and nothing else in a record is long.
+fn at(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).expect("a record is shorter than 4 GiB")
+}
 
 /// Appends a record's key.
 pub fn encode_key(key: &Key, out: &mut Vec<u8>) {
     match key {
-        Key::One(part) => scalar(part, out),
+        Key::One(part) => scalar(part.as_ref(), out),
         Key::Composite(parts) => {
             out.push(COMPOSITE);
             number(parts.len() as u64, out);
-            parts.iter().for_each(|part| scalar(part, out));
+            parts.iter().for_each(|part| scalar(part.as_ref(), out));
         }
-    }
-}
-
-/// Appends a record without its key; one without a body is a deletion that is remembered. `fingerprint` is that of the
-/// settings by which its facets were taken: [`fingerprint`](super::fingerprint()).
-pub fn encode_record(record: &Record, fingerprint: u64, out: &mut Vec<u8>) {
-    let flag = |flag: u8, is_set: bool| if is_set { flag } else { 0 };
-    out.push(FORMAT);
-    let flags = [
-        (HAS_VERSION, record.version.is_some()),
-        (HAS_BODY, record.body.is_some()),
-        (HAS_TIME, record.time_ns.is_some()),
-    ];
-    out.push(flags.into_iter().map(|(value, is_set)| flag(value, is_set)).sum());
-    number(record.position.source.into(), out);
-    number(record.position.partition.into(), out);
-    number(record.position.offset, out);
-    for value in [record.version, record.time_ns].into_iter().flatten() {
-        number((value << 1 ^ value >> 63) as u64, out);
-    }
-    if let Some(body) = &record.body {
-        self::body(body, fingerprint, out);
     }
 }
 
@@ -54,61 +176,17 @@ pub fn encode_dead_letter(letter: &DeadLetter, out: &mut Vec<u8>) {
     bytes(&letter.payload, out);
 }
 
-fn body(body: &Body, fingerprint: u64, out: &mut Vec<u8>) {
-    out.reserve(body.payload.len() + 128);
-    out.extend_from_slice(&fingerprint.to_le_bytes());
-    bytes(&body.payload, out);
-    number(body.facets.len() as u64, out);
-    for facets in &body.facets {
-        match facets {
-            Ok(facets) => self::facets(facets, out),
-            Err(reason) => {
-                out.push(0);
-                bytes(reason.as_bytes(), out);
-            }
-        }
-    }
-}
-
-fn facets(facets: &Facets, out: &mut Vec<u8>) {
-    let Facets { asset, kind, interval, context, child } = facets;
-    out.push(1);
-    scalar(asset, out);
-    bytes(kind.as_bytes(), out);
-    number(interval.start_ns() as u64, out);
-    number(interval.length_ns() as u64, out);
-    match context {
-        None => out.push(0),
-        Some(slice) => {
-            out.push(1);
-            number(slice.start.into(), out);
-            number((slice.end - slice.start).into(), out);
-        }
-    }
-    number(child.pieces.len() as u64, out);
-    for piece in &child.pieces {
-        let lead = match piece.lead {
-            Lead::None => 0,
-            Lead::Comma => 1,
-            Lead::Type => 2,
-            Lead::CommaType => 3,
-        };
-        number(u64::from(piece.slice.start) * 4 + lead, out);
-        number((piece.slice.end - piece.slice.start).into(), out);
-    }
-}
-
-fn scalar(scalar: &Scalar, out: &mut Vec<u8>) {
+fn scalar(scalar: ScalarRef<'_>, out: &mut Vec<u8>) {
     match scalar {
-        Scalar::Int(value) => {
+        ScalarRef::Int(value) => {
             out.push(INT);
             out.extend_from_slice(&value.to_le_bytes());
         }
-        Scalar::UInt(value) => {
+        ScalarRef::UInt(value) => {
             out.push(UINT);
             out.extend_from_slice(&value.to_le_bytes());
         }
-        Scalar::Str(text) => {
+        ScalarRef::Str(text) => {
             out.push(STR);
             bytes(text.as_bytes(), out);
         }

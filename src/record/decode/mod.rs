@@ -1,15 +1,16 @@
 //! From payload bytes to records: the fields that the pipeline names are taken, checked, and nothing else is touched.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use flowstone_operators::interval::{Boundary, Interval};
 use smallvec::SmallVec;
 
+use crate::record::codec::{FacetParts, MAX_PAYLOAD_BYTES, RecordWriter, State, fingerprint};
 use crate::record::extract::{ExtractError, FieldId, Fields, PathTree};
-use crate::record::interner::Interner;
+use crate::record::packed::Record;
 use crate::record::path::FieldPath;
-use crate::record::row::{AllFacets, Body, ChildPiece, ChildPieces, Facets, Lead, Position, Record, Slice};
-use crate::record::scalar::{Key, Scalar};
+use crate::record::row::{ChildPiece, Lead, Position, Slice};
+use crate::record::scalar::{Key, ScalarRef};
 use crate::record::select::unescape;
 
 /// What a table takes from its records.
@@ -57,8 +58,9 @@ pub struct Decoder {
     delete: Option<FieldId>,
     time: Option<FieldId>,
     facets: Vec<FacetPlan>,
-    strings: Interner,
+    fingerprint: u64,
     fields: Fields,
+    writer: RecordWriter,
 }
 
 #[derive(Debug)]
@@ -85,7 +87,8 @@ impl Decoder {
         let delete = spec.delete.as_ref().map(|path| tree.add(path));
         let time = spec.time.as_ref().map(|path| tree.add(path));
         let facets = spec.facets.iter().map(|facet| FacetPlan::new(facet, spec, &mut tree)).collect();
-        Decoder { tree, key, version, delete, time, facets, strings: Interner::new(), fields: Fields::default() }
+        let (fingerprint, fields, writer) = (fingerprint(spec), Fields::default(), RecordWriter::default());
+        Decoder { tree, key, version, delete, time, facets, fingerprint, fields, writer }
     }
 
     /// Decodes one record. `origin` is its key if the table has none of its own.
@@ -98,37 +101,68 @@ impl Decoder {
         position: Position,
         origin: impl FnOnce() -> Key,
     ) -> Result<Record, String> {
+        if payload.len() > MAX_PAYLOAD_BYTES {
+            return Err(format!("record of {} bytes is longer than {MAX_PAYLOAD_BYTES}", payload.len()));
+        }
         let payload = self.tree.walk(payload, &mut self.fields).map_err(|e| e.to_string())?;
-        let key = match self.key.as_slice() {
-            [] => origin(),
-            [field] => Key::One(self.scalar(payload, *field)?),
-            fields => Key::Composite(fields.iter().map(|f| self.scalar(payload, *f)).collect::<Result<_, _>>()?),
-        };
-        let version = "an integer of 64 bits or an RFC 3339 time";
-        let version = self.version.map(|field| self.integer_or_time(payload, field, version)).transpose()?;
-        let mut time_ns = None;
-        let body = if self.is_deletion(payload)? {
-            None
-        } else {
-            let time = "a time: integer nanoseconds since 1970, or RFC 3339";
-            time_ns = self.time.map(|field| self.integer_or_time(payload, field, time)).transpose()?;
-            let mut facets = SmallVec::with_capacity(self.facets.len());
-            for at in 0..self.facets.len() {
-                facets.push(Ok(self.facets(payload, at)?));
-            }
-            Some(Body { payload: payload.as_bytes().into(), facets })
-        };
-        Ok(Record::new(key, version, position, body).with_time(time_ns))
+        let mut writer = std::mem::take(&mut self.writer);
+        let written = self.write(payload, position, origin, &mut writer);
+        let record = written.map(|()| writer.finish());
+        self.writer = writer;
+        record
     }
 
-    /// What each `fuse` takes from the payload of a row that was decoded before, perhaps for other operators; or why it can
-    /// not use the row.
+    fn write(
+        &self,
+        payload: &str,
+        position: Position,
+        origin: impl FnOnce() -> Key,
+        writer: &mut RecordWriter,
+    ) -> Result<(), String> {
+        match self.key.as_slice() {
+            [] => writer.key(&origin()),
+            [field] => writer.key_of(self.scalar(payload, *field)?.as_ref()),
+            fields => {
+                let parts = fields.iter().map(|f| Ok(self.scalar(payload, *f)?.as_ref().into()));
+                writer.key(&Key::Composite(parts.collect::<Result<_, String>>()?));
+            }
+        }
+        let version = "an integer of 64 bits or an RFC 3339 time";
+        let version = self.version.map(|field| self.integer_or_time(payload, field, version)).transpose()?;
+        if self.is_deletion(payload)? {
+            writer.state(&State { position, version, time_ns: None }, false);
+            return Ok(());
+        }
+        let time = "a time: integer nanoseconds since 1970, or RFC 3339";
+        let time_ns = self.time.map(|field| self.integer_or_time(payload, field, time)).transpose()?;
+        writer.state(&State { position, version, time_ns }, true);
+        writer.body(self.fingerprint, payload.len(), self.facets.len());
+        for plan in &self.facets {
+            self.facets(payload, plan, writer)?;
+        }
+        writer.payload(payload.as_bytes());
+        Ok(())
+    }
+
+    /// Gives `writer` what each `fuse` takes from the payload of a row that was decoded before, perhaps for other operators; or
+    /// why it can not use the row.
     ///
     /// # Errors
     /// If the payload is no JSON object.
-    pub(super) fn facets_again(&mut self, payload: &[u8]) -> Result<AllFacets, ExtractError> {
+    pub(in crate::record) fn facets_again(
+        &mut self,
+        payload: &[u8],
+        writer: &mut RecordWriter,
+    ) -> Result<(), ExtractError> {
         let payload = self.tree.walk(payload, &mut self.fields)?;
-        Ok((0..self.facets.len()).map(|at| self.facets(payload, at).map_err(String::into_boxed_str)).collect())
+        writer.body(self.fingerprint, payload.len(), self.facets.len());
+        for plan in &self.facets {
+            if let Err(reason) = self.facets(payload, plan, writer) {
+                writer.unusable(&reason);
+            }
+        }
+        writer.payload(payload.as_bytes());
+        Ok(())
     }
 
     fn value<'a>(&self, payload: &'a str, field: FieldId) -> Result<&'a str, String> {
@@ -141,24 +175,13 @@ impl Decoder {
         format!("field {} is not {expected}: {found}", self.tree.path(field))
     }
 
-    fn scalar(&self, payload: &str, field: FieldId) -> Result<Scalar, String> {
+    fn scalar<'a>(&self, payload: &'a str, field: FieldId) -> Result<Found<'a>, String> {
         let raw = self.value(payload, field)?;
         if raw.starts_with('"') {
-            return Ok(Scalar::Str(
-                unescape(raw).ok_or_else(|| self.wrong(field, "a valid string", raw))?.as_ref().into(),
-            ));
+            return unescape(raw).map(Found::Text).ok_or_else(|| self.wrong(field, "a valid string", raw));
         }
-        integer(raw).ok_or_else(|| self.wrong(field, "a string or an integer of 64 bits", raw))
-    }
-
-    /// A string that many records share.
-    fn shared(&mut self, payload: &str, field: FieldId) -> Result<Option<Arc<str>>, String> {
-        let raw = self.value(payload, field)?;
-        if !raw.starts_with('"') {
-            return Ok(None);
-        }
-        let text = unescape(raw).ok_or_else(|| self.wrong(field, "a valid string", raw))?;
-        Ok(Some(self.strings.share(&text)))
+        let integer = raw.parse().map(ScalarRef::Int).ok().or_else(|| raw.parse().map(ScalarRef::UInt).ok());
+        integer.map(Found::Integer).ok_or_else(|| self.wrong(field, "a string or an integer of 64 bits", raw))
     }
 
     /// An integer as it is, a time in nanoseconds since 1970.
@@ -187,16 +210,16 @@ impl Decoder {
         raw.parse().map_err(|_| self.wrong(field, "a time in integer nanoseconds", raw))
     }
 
-    fn facets(&mut self, payload: &str, at: usize) -> Result<Facets, String> {
-        let (by, kind) = (self.facets[at].by, self.facets[at].kind);
-        let asset = match self.shared(payload, by)? {
-            Some(text) => Scalar::Str(text),
-            None => self.scalar(payload, by)?,
+    /// Nothing is written if there is an error.
+    fn facets(&self, payload: &str, plan: &FacetPlan, writer: &mut RecordWriter) -> Result<(), String> {
+        let asset = self.scalar(payload, plan.by)?;
+        let kind = self.scalar(payload, plan.kind).or_else(|error| match self.value(payload, plan.kind)? {
+            raw if raw.starts_with('"') => Err(error),
+            raw => Err(self.wrong(plan.kind, "a string", raw)),
+        })?;
+        let ScalarRef::Str(kind) = kind.as_ref() else {
+            return Err(self.wrong(plan.kind, "a string", self.value(payload, plan.kind)?));
         };
-        let kind_text = self.shared(payload, kind)?;
-        let kind_text =
-            kind_text.ok_or_else(|| self.wrong(kind, "a string", self.value(payload, kind).unwrap_or("")))?;
-        let plan = &self.facets[at];
         let (start_ns, end_ns) = (self.time_ns(payload, plan.start)?, self.time_ns(payload, plan.end)?);
         let interval = Interval::from_range(start_ns, end_ns, plan.boundary).map_err(|e| e.to_string())?;
         if interval.length_ns() > plan.max_range_ns {
@@ -204,8 +227,24 @@ impl Decoder {
             return Err(format!("range is longer than max_range: {length} ns, at most {most} ns"));
         }
         let context = self.fields.members().iter().find(|m| m.name == Some(plan.context)).map(|m| m.whole);
-        let type_value = self.fields.get(kind).expect("found above");
-        Ok(Facets { asset, kind: kind_text, interval, context, child: plan.child(&self.fields, type_value) })
+        let pieces = plan.child(&self.fields, self.fields.get(plan.kind).expect("found above"));
+        writer.facets(FacetParts { asset: asset.as_ref(), kind, interval, context, pieces });
+        Ok(())
+    }
+}
+
+/// A value that was found in a payload.
+enum Found<'a> {
+    Text(Cow<'a, str>),
+    Integer(ScalarRef<'static>),
+}
+
+impl Found<'_> {
+    fn as_ref(&self) -> ScalarRef<'_> {
+        match self {
+            Found::Text(text) => ScalarRef::Str(text),
+            Found::Integer(integer) => *integer,
+        }
     }
 }
 
@@ -235,10 +274,10 @@ impl FacetPlan {
     }
 
     /// The payload without the members that children do not have, and with the type's member renamed.
-    fn child(&self, fields: &Fields, type_value: Slice) -> ChildPieces {
-        let mut pieces: SmallVec<[ChildPiece; 4]> = SmallVec::new();
+    fn child(&self, fields: &Fields, type_value: Slice) -> SmallVec<[ChildPiece; 3]> {
+        let mut pieces: SmallVec<[(Slice, Lead); 4]> = SmallVec::new();
         if self.type_member.is_none() {
-            pieces.push(ChildPiece { slice: type_value, lead: Lead::Type });
+            pieces.push((type_value, Lead::Type));
         }
         // Whether the next kept member goes on where the last piece ends.
         let mut adjoins = false;
@@ -255,25 +294,16 @@ impl FacetPlan {
             }
             let first = pieces.is_empty();
             match pieces.last_mut() {
-                Some(last) if adjoins && !is_type => last.slice.end = member.whole.end,
+                Some((last, _)) if adjoins && !is_type => last.end = member.whole.end,
                 _ if is_type => {
-                    let lead = if first { Lead::Type } else { Lead::CommaType };
-                    pieces.push(ChildPiece { slice: member.value, lead });
+                    pieces.push((member.value, if first { Lead::Type } else { Lead::CommaType }));
                 }
-                _ => {
-                    let lead = if first { Lead::None } else { Lead::Comma };
-                    pieces.push(ChildPiece { slice: member.whole, lead });
-                }
+                _ => pieces.push((member.whole, if first { Lead::None } else { Lead::Comma })),
             }
             adjoins = true;
         }
-        ChildPieces::new(pieces).expect("pieces of one payload do not overlap")
+        pieces.into_iter().map(|(slice, lead)| ChildPiece::new(slice, lead)).collect()
     }
-}
-
-/// A JSON integer of 64 bits.
-fn integer(raw: &str) -> Option<Scalar> {
-    raw.parse().map(Scalar::Int).ok().or_else(|| raw.parse().map(Scalar::UInt).ok())
 }
 
 #[cfg(test)]

@@ -251,7 +251,7 @@ impl<'a> Opening<'a> {
                 Some(recorded) => resumed(&sink.name, recorded, store, self.state.sealed, to_fill, stream)?,
                 None => {
                     let standing = if stream { Standing::Upper(self.state.sealed + 1) } else { to_fill };
-                    SinkState { standing, store: None, mark: None, stream: false }
+                    SinkState { standing, store: None, mark: None, stream: false, detached_unix_ms: None }
                 }
             };
             now.store = store.map(|store| store.id.clone());
@@ -286,7 +286,7 @@ fn resumed(
     is_stream: bool,
 ) -> Result<SinkState, Refused> {
     let refused = |reason: String| Refused::Store { sink: name.to_owned(), reason, is_stream };
-    let mut now = recorded.clone();
+    let mut now = SinkState { detached_unix_ms: None, ..recorded.clone() };
     if let (Standing::Filling { at }, Some(store)) = (&recorded.standing, store) {
         // The fill was completed, and the run ended before that was recorded; or the store is another one, which may hold
         // newer epochs.

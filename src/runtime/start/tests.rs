@@ -112,6 +112,29 @@ fn a_later_run_goes_on_where_each_sink_is() {
     assert_eq!((start.sealed.hydrate_at, start.sealed.through), (50, 50));
 }
 
+/// Law L10: the next run fills it, as if it were new; and it is not detached any more.
+#[test]
+fn a_sink_that_was_detached_is_filled_and_a_stream_goes_on() {
+    for catch_up in [false, true] {
+        let journal = Journal::in_memory();
+        written(&journal, 50);
+        let mut site = site("1s", &journal);
+        site.register(false, &[store("a", 51), store("b", 51), None], 51).unwrap();
+        let detached = |(name, sink): (&String, &SinkState)| {
+            let standing = if name == "dead_letters" { sink.standing.clone() } else { Standing::AwaitingReveal };
+            (name.clone(), Some(SinkState { standing, detached_unix_ms: Some(99), ..sink.clone() }))
+        };
+        let sinks = site.keeper.state().sinks.iter().map(detached).collect();
+        site.keeper.append(Entry { sinks, ..Entry::default() }).unwrap();
+        // One of them has committed late, the other one lost its disk meanwhile.
+        let start = site.register(catch_up, &[store("a", 77), store("another", 0), None], 77).unwrap();
+        let fill = if catch_up { sink::Start::FillAtReveal } else { sink::Start::Fill { at: start.sealed.through } };
+        assert_eq!(start.sinks, [fill, fill, sink::Start::Stream { from: 51 }]);
+        assert!(start.first_epoch > 77, "above all that the store holds");
+        assert!(site.keeper.state().sinks.values().all(|sink| sink.detached_unix_ms.is_none()));
+    }
+}
+
 /// Law L13.
 #[test]
 fn a_store_that_is_not_the_one_that_was_written_is_refused() {

@@ -16,6 +16,7 @@ use fail::fail_point;
 use super::draft::{Draft, Workshop, directory_of, sync_directory_of};
 use super::error::{explain, explain_open};
 use super::render_document;
+use crate::record::Renderer;
 use crate::sink::{Change, Opened, SinkError, Sweep, Writer};
 
 /// The end of the file is looked for its last line break in pieces of this size.
@@ -45,6 +46,7 @@ pub(super) struct DocumentsWriter {
     /// The length of the file as of the last closed epoch.
     closed_bytes: u64,
     line: Vec<u8>,
+    renderer: Renderer,
 }
 
 impl DocumentsWriter {
@@ -59,7 +61,16 @@ impl DocumentsWriter {
         let closed_bytes = restore(&path, resume).map_err(failed)?;
         // Made at once, so that a directory that can not be written is noticed now.
         let draft = Some(workshop.draft().map_err(failed)?);
-        Ok(DocumentsWriter { object, path, draft, workshop, upper: 0, closed_bytes, line: Vec::new() })
+        Ok(DocumentsWriter {
+            object,
+            path,
+            draft,
+            workshop,
+            upper: 0,
+            closed_bytes,
+            line: Vec::new(),
+            renderer: Renderer::default(),
+        })
     }
 
     fn failed(&self, action: &'static str) -> impl Fn(io::Error) -> SinkError {
@@ -74,17 +85,17 @@ impl DocumentsWriter {
     }
 
     fn append(&mut self, changes: &mut Vec<Change>) -> io::Result<()> {
-        let mut line = std::mem::take(&mut self.line);
+        let (mut line, mut renderer) = (std::mem::take(&mut self.line), std::mem::take(&mut self.renderer));
         let draft = self.draft()?;
         for change in changes.drain(..) {
             if let Change::Upsert(row) = &change {
                 line.clear();
-                render_document(row, &mut line);
+                render_document(row, &mut renderer, &mut line);
                 line.push(b'\n');
                 draft.append(&line)?;
             }
         }
-        self.line = line;
+        (self.line, self.renderer) = (line, renderer);
         Ok(())
     }
 

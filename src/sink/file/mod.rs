@@ -30,7 +30,7 @@ use self::error::{explain, explain_open};
 use self::names::Range;
 use super::identity::random_id;
 use super::{Change, Opened, SinkError, StoreState, Sweep, Writer};
-use crate::record::Row;
+use crate::record::{Renderer, Row};
 
 mod documents;
 mod draft;
@@ -80,6 +80,7 @@ struct FileWriter {
     /// All epochs below are in files.
     upper: u64,
     line: Vec<u8>,
+    renderer: Renderer,
 }
 
 impl FileWriter {
@@ -107,6 +108,7 @@ impl FileWriter {
             published: None,
             upper,
             line: Vec::new(),
+            renderer: Renderer::default(),
         };
         // A crash may have come between the appearance of a fill and the removal of what it replaces.
         if let Some(fill) = ranges.iter().rfind(|range| range.fill) {
@@ -178,14 +180,14 @@ impl FileWriter {
     }
 
     fn append(&mut self, epoch: u64, changes: &mut Vec<Change>) -> io::Result<()> {
-        let mut line = std::mem::take(&mut self.line);
+        let (mut line, mut renderer) = (std::mem::take(&mut self.line), std::mem::take(&mut self.renderer));
         let draft = self.draft()?;
         for change in changes.drain(..) {
             line.clear();
-            render(epoch, &change, &mut line);
+            render(epoch, &change, &mut renderer, &mut line);
             draft.append(&line)?;
         }
-        self.line = line;
+        (self.line, self.renderer) = (line, renderer);
         Ok(())
     }
 }
@@ -267,7 +269,7 @@ fn identify(dir: &Path, workshop: &mut Workshop) -> io::Result<String> {
 }
 
 /// Appends a change record and a line feed.
-fn render(epoch: u64, change: &Change, out: &mut Vec<u8>) {
+fn render(epoch: u64, change: &Change, renderer: &mut Renderer, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"key\":");
     change.row().write_key(out);
     out.extend_from_slice(b",\"epoch\":");
@@ -276,7 +278,7 @@ fn render(epoch: u64, change: &Change, out: &mut Vec<u8>) {
         Change::Delete(_) => out.extend_from_slice(b",\"op\":\"delete\""),
         Change::Upsert(row) => {
             out.extend_from_slice(b",\"op\":\"upsert\",\"document\":");
-            render_document(row, out);
+            render_document(row, renderer, out);
         }
     }
     out.extend_from_slice(b"}\n");
@@ -284,9 +286,9 @@ fn render(epoch: u64, change: &Change, out: &mut Vec<u8>) {
 
 /// Appends the row's document on one line. A payload may have come with line breaks: in JSON text they stand between tokens
 /// only, where a space does as well.
-fn render_document(row: &Row, out: &mut Vec<u8>) {
+fn render_document(row: &Row, renderer: &mut Renderer, out: &mut Vec<u8>) {
     let start = out.len();
-    row.write_document(out);
+    renderer.document(row, out);
     let document = &mut out[start..];
     let mut from = 0;
     while let Some(found) = memchr::memchr2(b'\n', b'\r', &document[from..]) {

@@ -26,7 +26,7 @@ enum Rule {
     Fill(u64),
     /// It waits until it is known which epoch is the fill.
     Awaiting,
-    /// It is forgotten: there is to be no fill.
+    /// It is forgotten: nothing is to be released.
     Nothing,
 }
 
@@ -71,7 +71,7 @@ impl Gathering {
         self.rule == Rule::Awaiting
     }
 
-    /// There will be no reveal: the run ends without one, and the next one fills.
+    /// Nothing is to be released any more: there will be no reveal, or the sink was given up. The next run sees to it.
     pub(super) fn forget(&mut self) {
         self.rule = Rule::Nothing;
         self.waiting.clear();
@@ -278,6 +278,21 @@ mod tests {
         case.gathering.forget();
         case.take(&[("b", "1", 4, 1)]);
         assert_eq!((case.released(20), case.gauge.held_bytes()), (vec![], 0));
+    }
+
+    #[test]
+    fn of_a_sink_that_is_given_up_everything_is_forgotten() {
+        for start in [Start::Resume { from: 3 }, Start::Stream { from: 3 }, Start::Fill { at: 3 }] {
+            let mut case = Case::new(start);
+            case.take(&[("a", "11", 5, 1), ("b", "11", 6, 1)]);
+            let first = case.gathering.release(|epoch| epoch < 6);
+            assert_eq!(case.gauge.held_bytes(), 4);
+            case.gathering.forget();
+            assert_eq!(case.gauge.held_bytes(), 2, "what is on its way out");
+            drop(first);
+            case.take(&[("c", "1", 5, 1), ("d", "1", 7, 1)]);
+            assert_eq!((case.released(20), case.gauge.held_bytes()), (vec![], 0));
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use self::gathering::Gathering;
 use self::net::Released;
 use super::gauge::Gauge;
+use super::lag::Detach;
 use super::{Change, Never, Reveal, Start};
 use crate::record::RowDiff;
 
@@ -40,10 +41,14 @@ const FUEL: usize = 1 << 16;
 /// A fill that takes in earlier epochs is gathered until its own is complete: a row may still be taken back, and no store
 /// could take back what it was given. One of rows that are all of its own epoch, such as that of an archive, passes as it
 /// comes once it may be seen.
+///
+/// `detaches` brings a message to each worker if the sink gets nothing more in this run: what waits is dropped, and so is
+/// what comes.
 pub fn gate<'scope>(
     rows: StreamVec<'scope, u64, RowDiff>,
     release: StreamVec<'scope, u64, Never>,
     reveals: StreamVec<'scope, u64, Reveal>,
+    detaches: Option<StreamVec<'scope, u64, Detach>>,
     start: Start,
     name: &str,
     waiting: Arc<Gauge>,
@@ -57,13 +62,22 @@ pub fn gate<'scope>(
     let mut reveals = (start == Start::FillAtReveal).then(|| builder.new_input(reveals, Pipeline));
     let (output, changes) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Change>>>::from(output);
+    // Not connected to the output: it says nothing about epochs.
+    let mut detaches = detaches.map(|stream| builder.new_input_connection(stream, Pipeline, std::iter::empty()));
 
     builder.build(move |_| {
         let mut gathering = Gathering::new(start, waiting);
         // One for each epoch at which something waits.
         let mut capabilities: BTreeMap<u64, Capability<u64>> = BTreeMap::new();
         let mut released: VecDeque<(Capability<u64>, Released)> = VecDeque::new();
+        let mut detached = false;
         move |frontiers| {
+            detaches.iter_mut().for_each(|detaches| detaches.for_each(|_, _| detached = true));
+            if detached {
+                gathering.forget();
+                capabilities.clear();
+                released.clear();
+            }
             rows.for_each_time(|time, data| {
                 for changes in data.map(std::mem::take) {
                     gathering.take(changes, |epoch| {
@@ -75,8 +89,10 @@ pub fn gate<'scope>(
             if let Some(reveals) = &mut reveals {
                 reveals.for_each(|time, _| {
                     let at = *time.time();
-                    gathering.reveal(at);
-                    gather_at(&mut capabilities, at);
+                    if !detached {
+                        gathering.reveal(at);
+                        gather_at(&mut capabilities, at);
+                    }
                 });
                 if gathering.awaits_reveal() && frontiers[2].is_empty() {
                     gathering.forget();

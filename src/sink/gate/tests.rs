@@ -22,6 +22,7 @@ struct Case<'a> {
     rows: Option<InputHandleVec<u64, RowDiff>>,
     release: Option<InputHandleVec<u64, Never>>,
     reveals: Option<InputHandleVec<u64, Reveal>>,
+    detaches: InputHandleVec<u64, Detach>,
     done: ProbeHandle<u64>,
     gauge: Arc<Gauge>,
     out: Out,
@@ -30,15 +31,17 @@ struct Case<'a> {
 fn with(start: Start, test: impl FnOnce(Case<'_>) + Send + Sync + 'static) {
     timely::execute_directly(move |worker| {
         let (gauge, out) = (Arc::new(Gauge::new(u64::MAX)), Out::default());
-        let (rows, release, reveals, done) = worker.dataflow::<u64, _, _>(|scope| {
+        let (rows, release, reveals, detaches, done) = worker.dataflow::<u64, _, _>(|scope| {
             let (rows, row_stream) = scope.new_input::<Vec<RowDiff>>();
             let (release, release_stream) = scope.new_input::<Vec<Never>>();
             let (reveals, reveal_stream) = scope.new_input::<Vec<Reveal>>();
-            let changes = gate(row_stream, release_stream, reveal_stream, start, "test", gauge.clone());
-            (rows, release, reveals, collect(changes, out.clone()))
+            let (detaches, detach_stream) = scope.new_input::<Vec<Detach>>();
+            let changes =
+                gate(row_stream, release_stream, reveal_stream, Some(detach_stream), start, "test", gauge.clone());
+            (rows, release, reveals, detaches, collect(changes, out.clone()))
         });
         let (rows, release, reveals) = (Some(rows), Some(release), Some(reveals));
-        test(Case { worker, rows, release, reveals, done, gauge, out });
+        test(Case { worker, rows, release, reveals, detaches, done, gauge, out });
     });
 }
 
@@ -223,7 +226,7 @@ fn each_worker_hears_of_the_reveal_and_fills_its_share() {
             let (reveals, reveal_stream) = scope.new_input::<Vec<Reveal>>();
             let gauge = Arc::new(Gauge::new(u64::MAX));
             let reveal_stream = reveal_stream.broadcast();
-            let changes = gate(row_stream, empty(scope), reveal_stream, Start::FillAtReveal, "test", gauge);
+            let changes = gate(row_stream, empty(scope), reveal_stream, None, Start::FillAtReveal, "test", gauge);
             collect(changes, out.clone());
             (rows, reveals)
         });
@@ -242,5 +245,30 @@ fn each_worker_hears_of_the_reveal_and_fills_its_share() {
     });
     for (index, out) in guards.unwrap().join().into_iter().enumerate() {
         assert_eq!(out.unwrap(), [(4, upsert(&index.to_string(), "2"))]);
+    }
+}
+
+#[test]
+fn a_gate_of_a_sink_that_is_detached_gives_back_what_it_holds_and_lets_nothing_pass() {
+    for start in [Start::Resume { from: 0 }, Start::Fill { at: 5 }, Start::FillAtReveal] {
+        with(start, move |mut case| {
+            case.send(5, "a", "1", 1);
+            case.send(6, "b", "1", 1);
+            case.advance(6);
+            case.step_a_while();
+            let held = if matches!(start, Start::FillAtReveal) { 2 } else { 1 };
+            assert_eq!(case.gauge.held_bytes(), held, "5 may have passed");
+            case.out();
+            case.detaches.send(Detach { sinks: vec![0] });
+            case.detaches.flush();
+            case.step_a_while();
+            assert_eq!(case.gauge.held_bytes(), 0);
+            case.send(7, "c", "1", 1);
+            case.reveal(7);
+            case.advance(9);
+            // It holds nothing back either.
+            case.step_until(9);
+            assert_eq!((case.out(), case.gauge.held_bytes()), (vec![], 0));
+        });
     }
 }

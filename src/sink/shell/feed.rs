@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Instant;
 
 use super::FINISHED;
+use super::inbox::{Counted, Holds, Job, Jobs};
 use super::progress::SinkProgress;
-use super::thread::Job;
-use crate::sink::gauge::{Gauges, Held, row_bytes};
+use crate::sink::gauge::{Gauges, row_bytes};
+use crate::sink::lag::{Lag, Owed, Verdict};
 use crate::sink::metrics::SinkMetrics;
 use crate::sink::{Change, Start, Sweep};
 
@@ -22,14 +23,20 @@ enum Fill {
 
 pub(super) struct Feed {
     /// Changes of epochs whose turn has not come.
-    waiting: BTreeMap<u64, Vec<(Vec<Change>, [Held; 2])>>,
-    /// Jobs that the channel had no room for.
-    outbox: VecDeque<Job>,
-    jobs: SyncSender<Job>,
+    waiting: BTreeMap<u64, Vec<(Vec<Change>, Holds)>>,
+    /// Jobs that the inbox had no room for.
+    outbox: VecDeque<Counted>,
+    jobs: Jobs,
     /// Epochs that were closed and are not known to be durable.
     unacknowledged: VecDeque<u64>,
+    /// The epoch that is being handed on and is not closed.
+    begun: Option<u64>,
     fill: Fill,
+    /// The fill, once it is on its way.
+    filling: Option<u64>,
     finishing: bool,
+    /// Of sinks that may be given up.
+    lag: Option<Lag>,
     gauges: Gauges,
     progress: Arc<SinkProgress>,
     metrics: Arc<SinkMetrics>,
@@ -38,7 +45,8 @@ pub(super) struct Feed {
 impl Feed {
     pub(super) fn new(
         start: Start,
-        jobs: SyncSender<Job>,
+        jobs: Jobs,
+        lag: Option<Lag>,
         gauges: Gauges,
         progress: Arc<SinkProgress>,
         metrics: Arc<SinkMetrics>,
@@ -53,8 +61,11 @@ impl Feed {
             outbox: VecDeque::new(),
             jobs,
             unacknowledged: VecDeque::new(),
+            begun: None,
             fill,
+            filling: None,
             finishing: false,
+            lag,
             gauges,
             progress,
             metrics,
@@ -99,19 +110,21 @@ impl Feed {
                 break;
             }
             for (changes, held) in std::mem::take(entry.get_mut()) {
-                self.outbox.push_back(Job::Write(epoch, changes, held));
+                self.outbox.push_back((Job::Write(epoch, changes), Some(held)));
+                self.begun = Some(epoch);
             }
             if !complete(epoch) {
                 break;
             }
             entry.remove();
             let sweep = self.sweep(epoch);
-            self.outbox.push_back(Job::Close(epoch, sweep));
+            self.outbox.push_back((Job::Close(epoch, sweep), None));
             self.unacknowledged.push_back(epoch);
+            self.begun = None;
         }
         if frontier.is_none() && !self.finishing {
             self.finishing = true;
-            self.outbox.push_back(Job::Finish);
+            self.outbox.push_back((Job::Finish, None));
         }
         self.send();
         if self.progress.is_finished() {
@@ -131,6 +144,7 @@ impl Feed {
             Fill::At(at) => {
                 assert_eq!(epoch, at, "the fill comes before all other epochs");
                 self.fill = Fill::None;
+                self.filling = Some(epoch);
                 Sweep::Older
             }
             Fill::None => Sweep::Keep,
@@ -138,16 +152,22 @@ impl Feed {
         }
     }
 
+    /// Whether the sink keeps up, as of the last [`Feed::advance`].
+    pub(super) fn lag(&mut self, now: Instant) -> Verdict {
+        let written = || self.metrics.upserts.load(Relaxed) + self.metrics.deletes.load(Relaxed);
+        // Of an epoch that is not closed the sink owes what it was given, and not what operators have still to put out.
+        let begun = || self.begun.filter(|_| !self.outbox.is_empty() || self.jobs.is_busy());
+        let owed = self.unacknowledged.front().copied().or_else(begun).map(|epoch| {
+            let is_fill = self.filling == Some(epoch) || self.fill == Fill::At(epoch);
+            Owed { epoch, written: if is_fill { written() } else { 0 } }
+        });
+        self.lag.as_mut().map_or(Verdict::UpToDate, |lag| lag.look(owed, now))
+    }
+
     fn send(&mut self) {
         while let Some(job) = self.outbox.pop_front() {
-            match self.jobs.try_send(job) {
-                Ok(()) => (),
-                Err(TrySendError::Full(job)) => {
-                    self.outbox.push_front(job);
-                    return;
-                }
-                // The thread has failed and said so; the run is about to end.
-                Err(TrySendError::Disconnected(_)) => return,
+            if let Err(job) = self.jobs.send(job) {
+                return self.outbox.push_front(job);
             }
         }
     }

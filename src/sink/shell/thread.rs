@@ -2,25 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 use fail::fail_point;
 use timely::scheduling::SyncActivator;
 
+use super::inbox::{Inbox, Job, Next};
 use super::progress::SinkProgress;
-use crate::sink::gauge::Held;
 use crate::sink::metrics::SinkMetrics;
-use crate::sink::{Change, SinkError, Sweep, Writer};
-
-/// What a writer is told.
-pub(super) enum Job {
-    /// A share of an epoch's changes, and what they are counted as until they are written.
-    Write(u64, Vec<Change>, [Held; 2]),
-    Close(u64, Sweep),
-    Finish,
-}
+use crate::sink::{Change, SinkError, Writer};
 
 pub(super) struct WriterThread {
+    /// The sink's name.
+    pub(super) name: String,
     pub(super) writer: Box<dyn Writer>,
     pub(super) progress: Arc<SinkProgress>,
     pub(super) activator: SyncActivator,
@@ -29,14 +22,18 @@ pub(super) struct WriterThread {
 }
 
 impl WriterThread {
-    pub(super) fn run(mut self, inbox: &Receiver<Job>) {
+    pub(super) fn run(mut self, inbox: &Inbox) {
         let result = self.work(inbox);
-        let WriterThread { writer, progress, activator, on_error, .. } = self;
+        let WriterThread { name, writer, progress, activator, on_error, .. } = self;
         // Before anybody hears of it: the next run may open the store at once.
         drop(writer);
         match result {
             Ok(true) => progress.finish(),
             Ok(false) => (),
+            // The run goes on without the sink, or is over.
+            Err(error) if inbox.is_abandoned() => {
+                tracing::warn!("the store of sink {name:?}, which nothing was written to any more, failed: {error}");
+            }
             Err(error) => on_error(error),
         }
         // An error means that the worker is gone, and there is nobody to tell.
@@ -44,22 +41,19 @@ impl WriterThread {
     }
 
     /// Does the jobs; says whether the store was finished.
-    fn work(&mut self, inbox: &Receiver<Job>) -> Result<bool, SinkError> {
+    fn work(&mut self, inbox: &Inbox) -> Result<bool, SinkError> {
         let mut open = None;
         loop {
-            let job = match inbox.try_recv() {
-                Ok(job) => Ok(job),
-                Err(_) => {
+            let next = match inbox.look() {
+                Next::Nothing => {
                     let delay = self.writer.idle()?;
                     self.publish();
-                    match delay {
-                        None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                        Some(delay) => inbox.recv_timeout(delay),
-                    }
+                    inbox.wait(delay)
                 }
+                next => next,
             };
-            match job {
-                Ok(Job::Write(epoch, changes, held)) => {
+            match next {
+                Next::Job(Job::Write(epoch, changes)) => {
                     let is_first = open.replace(epoch).is_none();
                     if is_first {
                         fail_point!("sink-before");
@@ -68,21 +62,21 @@ impl WriterThread {
                         fail_point!("sink-mid");
                     }
                     self.write(epoch, changes)?;
-                    drop(held);
                 }
-                Ok(Job::Close(epoch, sweep)) => {
+                Next::Job(Job::Close(epoch, sweep)) => {
                     self.writer.close(epoch, sweep)?;
                     open = None;
                 }
-                Ok(Job::Finish) => {
+                Next::Job(Job::Finish) => {
                     self.writer.finish()?;
                     self.publish();
                     return Ok(true);
                 }
-                Err(RecvTimeoutError::Timeout) => (),
-                // The dataflow was dropped: the run was abandoned, and what is not closed must not be made durable.
-                Err(RecvTimeoutError::Disconnected) => return Ok(false),
+                Next::Nothing => (),
+                // The run gave the sink up, or was abandoned: what is not closed must not be made durable.
+                Next::Abandoned => return Ok(false),
             }
+            inbox.done();
             self.publish();
         }
     }

@@ -30,7 +30,7 @@ use self::error::{explain, is_busy};
 use self::schema::{META, Registered, State, Statements, Unfit};
 use super::{Change, Opened, SinkError, StoreState, Sweep, Writer};
 use crate::pipeline::SqliteSink;
-use crate::record::{FieldPath, Row};
+use crate::record::{FieldPath, Renderer, Row};
 
 mod columns;
 mod error;
@@ -47,13 +47,15 @@ const BUSY: Duration = Duration::from_secs(5);
 /// The page cache. A fill touches the index of the keys all over; what does not fit is written more than once.
 const CACHE_KIB: i64 = 64 << 10;
 
-/// Opens the table that `spec` describes in the file at `path`; makes what is missing. `name` is the sink's.
+/// Opens the table that `spec` describes in the file at `path`; makes what is missing. `name` is the sink's; `detach` is how
+/// long it may stand still before the run gives it up, if it does: another connection's lock is no error before that.
 ///
 /// # Errors
 /// [`SinkError::Mismatch`] if a table of that name exists and has other columns; [`SinkError::Store`] if the file can not be
 /// opened or written.
-pub fn open(name: &str, path: &Path, spec: &SqliteSink) -> Result<Opened, SinkError> {
-    let (writer, above) = SqliteWriter::open(name, path, spec, PATIENCE)?;
+pub fn open(name: &str, path: &Path, spec: &SqliteSink, detach: Option<Duration>) -> Result<Opened, SinkError> {
+    let (mut writer, above) = SqliteWriter::open(name, path, spec, PATIENCE)?;
+    writer.patience = detach.map_or(PATIENCE, |limit| limit.saturating_add(PATIENCE));
     let store = StoreState { id: writer.registered.store_id.clone(), upper: writer.registered.upper };
     Ok(Opened { writer: Box::new(writer), above, store: Some(store) })
 }
@@ -75,6 +77,7 @@ struct SqliteWriter {
     without_log: bool,
     key: Vec<u8>,
     document: Vec<u8>,
+    renderer: Renderer,
     scratch: String,
 }
 
@@ -110,6 +113,7 @@ impl SqliteWriter {
             without_log: true,
             key: Vec::new(),
             document: Vec::new(),
+            renderer: Renderer::default(),
             scratch: String::new(),
         };
         if newest.is_some() || !alone {
@@ -175,7 +179,7 @@ impl SqliteWriter {
     }
 
     fn apply(&mut self, epoch: i64, changes: &mut Vec<Change>) -> Result<(), SinkError> {
-        let SqliteWriter { statements, columns, connection, key, document, scratch, object, .. } = self;
+        let SqliteWriter { statements, columns, connection, key, document, renderer, scratch, object, .. } = self;
         let failed = |error| explain("write to", object, error);
         let mut upsert = connection.prepare_cached(&statements.upsert).map_err(failed)?;
         let mut delete = connection.prepare_cached(&statements.delete).map_err(failed)?;
@@ -186,7 +190,7 @@ impl SqliteWriter {
             match &change {
                 Change::Delete(_) => delete.execute([key]).map_err(failed)?,
                 Change::Upsert(row) => {
-                    let document = rendered(row, document, object)?;
+                    let document = rendered(row, renderer, document, object)?;
                     let mut bind = |n, value: &dyn rusqlite::ToSql| upsert.raw_bind_parameter(n, value).map_err(failed);
                     bind(1, &key)?;
                     bind(2, &document)?;
@@ -279,9 +283,14 @@ fn patiently<T>(
     }
 }
 
-fn rendered<'a>(row: &Row, document: &'a mut Vec<u8>, object: &str) -> Result<&'a str, SinkError> {
+fn rendered<'a>(
+    row: &Row,
+    renderer: &mut Renderer,
+    document: &'a mut Vec<u8>,
+    object: &str,
+) -> Result<&'a str, SinkError> {
     document.clear();
-    row.write_document(document);
+    renderer.document(row, document);
     text(document, "document", object)
 }
 

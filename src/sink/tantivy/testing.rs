@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 
 use flowstone_operators::fuse::Moment;
 use flowstone_operators::interval::{Grid, Interval};
@@ -13,7 +12,8 @@ use tantivy::{Index, TantivyDocument};
 
 use super::open;
 use crate::pipeline::model::TantivySink;
-use crate::record::{Body, ChildPiece, ChildPieces, Facets, Fused, Key, Lead, Position, Record, Row, Scalar, Slice};
+use crate::record::codec::{FacetParts, RecordWriter, State};
+use crate::record::{ChildPiece, Fused, Key, Lead, Position, Record, Row, Scalar, Slice};
 use crate::sink::{Change, Sweep, Writer};
 
 pub(crate) const SECOND: i64 = 1_000_000_000;
@@ -58,28 +58,28 @@ impl Made {
         self
     }
 
-    fn record(&self, id: usize) -> Arc<Record> {
+    fn record(&self, id: usize) -> Record {
         let payload = format!(r#"{{"id":"n{id}","annotation_type":"{}",{}}}"#, self.kind, self.members).into_bytes();
         // The members without the braces: one piece is the whole child.
         let slice = Slice { start: 1, end: payload.len() as u32 - 1 };
-        let facets = Facets {
-            asset: self.asset.clone(),
-            kind: self.kind.into(),
+        let position = Position { source: 0, partition: 0, offset: id as u64 };
+        let mut writer = RecordWriter::default();
+        writer.key(&Key::One(Scalar::from(format!("n{id}").as_str())));
+        writer.state(&State { position, version: None, time_ns: None }, true);
+        writer.body(0, payload.len(), 1);
+        writer.facets(FacetParts {
+            asset: self.asset.as_ref(),
+            kind: self.kind,
             interval: Interval::new(self.range.0, self.range.1),
             context: None,
-            child: ChildPieces {
-                pieces: std::iter::once(ChildPiece { slice, lead: Lead::None }).collect(),
-                rendered_bytes: payload.len() as u32,
-            },
-        };
-        let key = Key::One(Scalar::from(format!("n{id}").as_str()));
-        let body = Body { payload: payload.into(), facets: [Ok(facets)].into() };
-        let position = Position { source: 0, partition: 0, offset: id as u64 };
-        Arc::new(Record::new(key, None, position, Some(body)))
+            pieces: std::iter::once(ChildPiece::new(slice, Lead::None)).collect(),
+        });
+        writer.payload(&payload);
+        writer.finish()
     }
 }
 
-type Covering<'a> = (&'a Made, Arc<Record>);
+type Covering<'a> = (&'a Made, Record);
 
 /// The one-second moments of annotations: each bucket that at least `min_kinds` types cover, as fusion would make them.
 pub(crate) fn moments(annotations: &[Made], min_kinds: usize) -> Vec<Row> {
@@ -89,17 +89,17 @@ pub(crate) fn moments(annotations: &[Made], min_kinds: usize) -> Vec<Row> {
         let record = made.record(id);
         let (first, end) = grid.cover(&Interval::new(made.range.0, made.range.1));
         for bucket in first..end {
-            buckets.entry((made.asset.clone(), bucket)).or_default().push((made, Arc::clone(&record)));
+            buckets.entry((made.asset.clone(), bucket)).or_default().push((made, record.clone()));
         }
     }
     let mut rows = Vec::new();
     for ((asset, bucket), mut children) in buckets {
-        children.sort_by(|a, b| (a.0.kind, a.0.range, &a.1.key).cmp(&(b.0.kind, b.0.range, &b.1.key)));
+        children.sort_by(|a, b| (a.0.kind, a.0.range, a.1.key()).cmp(&(b.0.kind, b.0.range, b.1.key())));
         let kinds: BTreeSet<_> = children.iter().map(|child| child.0.kind).collect();
         if kinds.len() >= min_kinds {
             let interval = Interval::new(grid.start_ns(bucket), grid.start_ns(bucket + 1));
             let children = children.into_iter().map(|child| child.1).collect();
-            rows.push(Row::Moment(Fused { moment: Moment { key: asset, interval, children }, facet: 0 }));
+            rows.push(Row::Moment(Fused::new(Moment { key: asset, interval, children }, 0)));
         }
     }
     rows

@@ -15,7 +15,7 @@ use super::document::{MomentDocument, PreparedChild, Waiting};
 use super::error::explain_index;
 use super::schema::{Fields, bounded};
 use super::store::{self, Payload, Store};
-use crate::record::Row;
+use crate::record::{Renderer, Row};
 use crate::sink::{Change, SinkError, Sweep, Writer};
 
 /// What was written before a commit that does not wait for its time, in bytes.
@@ -32,6 +32,7 @@ pub(super) struct IndexSink {
     index: Option<IndexWriter<MomentDocument>>,
     fields: Fields,
     paths: Paths,
+    renderer: Renderer,
     waiting: Arc<Waiting>,
     commits: Commits,
     payload: Payload,
@@ -52,6 +53,7 @@ impl IndexSink {
             index: Some(store.writer),
             fields,
             paths,
+            renderer: Renderer::default(),
             waiting: Arc::default(),
             commits: Commits::new(commit_every, store.payload.upper),
             payload: store.payload,
@@ -105,7 +107,7 @@ impl IndexSink {
             };
             let children: Vec<_> = row.children().map(prepare).collect();
             let (mut document, mut asset) = (Vec::new(), Vec::new());
-            row.write_document(&mut document);
+            self.renderer.document(row, &mut document);
             fused.moment.key.write_json(&mut asset);
             let bytes = MomentDocument::bytes(&document, &children);
             self.commits.written_bytes += bytes;

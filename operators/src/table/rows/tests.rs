@@ -209,7 +209,7 @@ fn a_row_goes_at_its_last_time_whichever_it_had_before() {
     let mut deadlines = Deadlines::new(100_000_000);
     deadlines.track(None, &version(5000, Some("a")));
     deadlines.track(Some(&version(5000, Some("a"))), &version(300, Some("b")));
-    assert_eq!(deadlines.take(399).collect::<Vec<_>>(), []);
+    assert_eq!(deadlines.take(399).collect::<Vec<_>>(), [0; 0]);
     assert_eq!(deadlines.take(400).collect::<Vec<_>>(), [7]);
 }
 

@@ -242,10 +242,7 @@ fn a_file_of_a_version_without_owners_is_gone_on_with() {
 #[test]
 fn a_document_that_is_not_utf8_is_an_error_that_shows_it() {
     let store = Store::new();
-    let bytes = b"{\"x\":\"\xff\"}";
-    let Row::Record(record) = row("a", "") else { unreachable!() };
-    let body = Some(Body { payload: bytes.as_slice().into(), facets: Default::default() });
-    let row = Row::Record(Arc::new(Record { body, ..(*record).clone() }));
+    let row = row_of("a", b"{\"x\":\"\xff\"}");
     let error = store.open().0.write(1, &mut vec![Change::Upsert(row)]).expect_err("not UTF-8");
     assert_says(&error, &["UTF-8", "{\\\"x\\\""]);
 }

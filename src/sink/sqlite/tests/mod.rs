@@ -1,7 +1,6 @@
 //! The rules of the SQLite sink, on real files.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -10,8 +9,8 @@ use tempfile::TempDir;
 
 use super::SqliteWriter;
 use crate::pipeline::SqliteSink;
-use crate::record::{Body, FieldPath, Record, Row};
-use crate::sink::testing::{delete, epoch, row, upsert};
+use crate::record::FieldPath;
+use crate::sink::testing::{delete, epoch, row_of, upsert};
 use crate::sink::{Change, Opened, SinkError, StoreState, Sweep, Writer};
 
 mod contents;
@@ -73,7 +72,7 @@ fn reader(path: &Path) -> Connection {
 
 /// As a run gets it.
 fn opened(store: &Store) -> Opened {
-    super::open("store", &store.path(), &store.spec).unwrap()
+    super::open("store", &store.path(), &store.spec, None).unwrap()
 }
 
 fn stored(key: &str, document: &str, epoch: u64) -> (String, String, u64) {

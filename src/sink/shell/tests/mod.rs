@@ -4,13 +4,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use timely::dataflow::operators::{Input, Probe};
+use timely::dataflow::operators::{Input, Inspect, Probe};
 use timely::dataflow::{InputHandleVec, ProbeHandle};
 use timely::worker::Worker;
 
 use super::*;
 use crate::sink::Sweep;
 use crate::sink::testing::upsert;
+
+mod detaching;
 
 /// No test takes longer.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -23,26 +25,42 @@ enum Told {
     Finish,
 }
 
-/// Remembers what it is told; says that it is `at_it`, and waits for `go`, before each write.
+/// Remembers what it is told; says that it is `at_it`, and waits for `go`, before each write and, if asked to, before each
+/// close; or fails then.
 struct Listener {
     upper: u64,
     told: Arc<Mutex<Vec<Told>>>,
     at_it: Arc<AtomicBool>,
     go: Arc<AtomicBool>,
+    hangs_in_close: bool,
+    is_broken: Arc<AtomicBool>,
 }
 
-impl Writer for Listener {
-    fn write(&mut self, epoch: u64, changes: &mut Vec<Change>) -> Result<(), SinkError> {
+impl Listener {
+    fn hang(&self) -> Result<(), SinkError> {
         self.at_it.store(true, Ordering::SeqCst);
         let start = Instant::now();
         while !self.go.load(Ordering::SeqCst) && start.elapsed() < LIMIT {
             std::thread::sleep(Duration::from_millis(1));
+        }
+        let broken = self.is_broken.load(Ordering::SeqCst);
+        if broken { Err(SinkError::store("write to", "listener", "it is broken")) } else { Ok(()) }
+    }
+}
+
+impl Writer for Listener {
+    fn write(&mut self, epoch: u64, changes: &mut Vec<Change>) -> Result<(), SinkError> {
+        if !self.hangs_in_close {
+            self.hang()?;
         }
         self.told.lock().unwrap().push(Told::Write(epoch, std::mem::take(changes)));
         Ok(())
     }
 
     fn close(&mut self, epoch: u64, sweep: Sweep) -> Result<(), SinkError> {
+        if self.hangs_in_close {
+            self.hang()?;
+        }
         self.told.lock().unwrap().push(Told::Close(epoch, sweep));
         self.upper = epoch + 1;
         Ok(())
@@ -66,12 +84,20 @@ struct Case<'a> {
     worker: &'a mut Worker,
     changes: Option<InputHandleVec<u64, Change>>,
     reveals: Option<InputHandleVec<u64, Reveal>>,
+    detaches: InputHandleVec<u64, Detach>,
+    /// What it has said of being late.
+    late: Arc<Mutex<Vec<Detach>>>,
     done: ProbeHandle<u64>,
+    upper: ProbeHandle<u64>,
     gauges: Gauges,
     progress: Arc<SinkProgress>,
     told: Arc<Mutex<Vec<Told>>>,
+    /// Errors that the run was told of.
+    failures: Arc<Mutex<Vec<String>>>,
+    metrics: Arc<SinkMetrics>,
     at_it: Arc<AtomicBool>,
     go: Arc<AtomicBool>,
+    is_broken: Arc<AtomicBool>,
 }
 
 impl Case<'_> {
@@ -96,33 +122,82 @@ impl Case<'_> {
         drop(self.changes.take());
         drop(self.reveals.take());
         self.step_until(|case| case.done.done());
+        assert_eq!(*self.failures.lock().unwrap(), [""; 0]);
         self.told.lock().unwrap().clone()
     }
 }
 
 /// Runs a sink on one worker.
 fn with(start: Start, test: impl FnOnce(Case<'_>) + Send + Sync + 'static) {
+    with_settings(Settings { limit: None, hangs_in_close: false }, start, test);
+}
+
+#[derive(Clone, Copy)]
+struct Settings {
+    /// The sink is late when it has stood still for so long.
+    limit: Option<Duration>,
+    hangs_in_close: bool,
+}
+
+fn with_settings(settings: Settings, start: Start, test: impl FnOnce(Case<'_>) + Send + Sync + 'static) {
+    let Settings { limit, hangs_in_close } = settings;
     timely::execute_directly(move |worker| {
         let (gauges, progress) = (Gauges::without_limits(), Arc::new(SinkProgress::default()));
+        let metrics = Arc::new(SinkMetrics::default());
+        let failures = Arc::<Mutex<Vec<String>>>::default();
+        let errors = failures.clone();
         let (told, go): (Arc<Mutex<Vec<Told>>>, _) = (Arc::default(), Arc::new(AtomicBool::new(true)));
         let shell = Shell {
             name: "listener".to_owned(),
             start,
+            patience: limit.map(|limit| Patience { limit, detach: detach() }),
             gauges: gauges.clone(),
             progress: progress.clone(),
-            metrics: Arc::default(),
-            on_error: Box::new(|error| panic!("{error}")),
+            metrics: metrics.clone(),
+            on_error: Box::new(move |error| errors.lock().unwrap().push(error.to_string())),
         };
-        let at_it = Arc::new(AtomicBool::new(false));
-        let writer = Listener { upper: 0, told: told.clone(), at_it: at_it.clone(), go: go.clone() };
-        let (changes, reveals, done) = worker.dataflow::<u64, _, _>(|scope| {
+        let (at_it, is_broken) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (told_to, at, wait_for, breaks) = (told.clone(), at_it.clone(), go.clone(), is_broken.clone());
+        let writer = Listener { upper: 0, told: told_to, at_it: at, go: wait_for, hangs_in_close, is_broken: breaks };
+        let late = Arc::new(Mutex::new(Vec::new()));
+        let asked = late.clone();
+        let (changes, reveals, detaches, done, upper) = worker.dataflow::<u64, _, _>(|scope| {
             let (changes, change_stream) = scope.new_input::<Vec<Change>>();
             let (reveals, reveal_stream) = scope.new_input::<Vec<Reveal>>();
-            let acks = write(change_stream, reveal_stream, shell, Placement::Single(Some(Box::new(writer))));
-            (changes, reveals, acks.probe().0)
+            let (detaches, detach_stream) = scope.new_input::<Vec<Detach>>();
+            let placement = Placement::Single(Some(Box::new(writer)));
+            let written = write(change_stream, reveal_stream, Some(detach_stream), shell, placement);
+            written.late.inspect(move |detach| asked.lock().unwrap().push(detach.clone()));
+            (changes, reveals, detaches, written.settled.probe().0, written.upper.probe().0)
         });
-        test(Case { worker, changes: Some(changes), reveals: Some(reveals), done, gauges, progress, told, at_it, go });
+        let (changes, reveals) = (Some(changes), Some(reveals));
+        test(Case {
+            worker: &mut *worker,
+            changes,
+            reveals,
+            detaches,
+            late,
+            done,
+            upper,
+            gauges,
+            progress,
+            told,
+            failures,
+            metrics,
+            at_it,
+            go,
+            is_broken,
+        });
+        // The upper of a sink that was detached never ends.
+        for dataflow in worker.installed_dataflows() {
+            worker.drop_dataflow(dataflow);
+        }
     });
+}
+
+/// What the sink of these tests says when it is late.
+fn detach() -> Detach {
+    Detach { sinks: vec![3, 4] }
 }
 
 #[test]
@@ -265,6 +340,7 @@ fn acknowledgements_end_when_the_writer_has_finished_and_is_gone() {
             let shell = Shell {
                 name: "slow".to_owned(),
                 start: Start::Fill { at: 5 },
+                patience: None,
                 gauges: Gauges::without_limits(),
                 progress: Arc::default(),
                 metrics: counted,
@@ -272,8 +348,8 @@ fn acknowledgements_end_when_the_writer_has_finished_and_is_gone() {
             };
             let writer = Box::new(Slow { upper: 0, gone });
             let reveals = timely::dataflow::operators::generic::operator::empty(scope);
-            let acks = write(changes, reveals, shell, Placement::Single(Some(writer)));
-            (input, acks.probe().0)
+            let written = write(changes, reveals, None, shell, Placement::Single(Some(writer)));
+            (input, written.settled.probe().0)
         });
         input.advance_to(6);
         while done.less_than(&6) {
@@ -315,14 +391,15 @@ fn an_error_is_told_and_nothing_is_written_or_acknowledged_after_it() {
             let shell = Shell {
                 name: "broken".to_owned(),
                 start: Start::Resume { from: 0 },
+                patience: None,
                 gauges: Gauges::without_limits(),
                 progress: Arc::default(),
                 metrics: Arc::default(),
                 on_error: Box::new(move |error| errors.send(error.to_string()).unwrap()),
             };
             let reveals = timely::dataflow::operators::generic::operator::empty(scope);
-            let acks = write(changes, reveals, shell, Placement::Single(Some(Box::new(Broken))));
-            (input, acks.probe().0)
+            let written = write(changes, reveals, None, shell, Placement::Single(Some(Box::new(Broken))));
+            (input, written.settled.probe().0)
         });
         input.send(upsert("a", "1"));
         input.advance_to(5);

@@ -1,6 +1,10 @@
-//! The state of fusion: the annotations of one asset, indexed by time.
+//! What is there in the time of one key, indexed: the state of operators on intervals.
+
+mod index;
 
 use std::collections::BTreeMap;
+
+pub(crate) use index::Index;
 
 /// Annotations by duration class (power of two of their length in grid cells), each class ordered by start.
 ///
@@ -8,7 +12,7 @@ use std::collections::BTreeMap;
 /// than twice the least length in it, and there are at most 63 classes. Nothing is stored per bucket, so an annotation of
 /// one hour costs one entry, and one among short ones does not make their look-ups slower.
 #[derive(Debug)]
-pub(super) struct Timeline<C> {
+pub(crate) struct Timeline<C> {
     classes: Vec<Class<C>>,
     /// What was loaded at the start and never needed since; [`Timeline::settle`] puts it into its classes.
     ///
@@ -37,17 +41,17 @@ impl<C> Default for Timeline<C> {
 }
 
 impl<C: Ord + Clone> Timeline<C> {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.classes.is_empty() && self.loaded.is_empty()
     }
 
     /// Takes in an annotation that is not asked for yet.
-    pub(super) fn load(&mut self, content: C) {
+    pub(crate) fn load(&mut self, content: C) {
         self.loaded.push(content);
     }
 
     /// Puts what was loaded where it can be found; `cover` gives the cells of an annotation.
-    pub(super) fn settle(&mut self, cover: impl Fn(&C) -> (i64, i64)) {
+    pub(crate) fn settle(&mut self, cover: impl Fn(&C) -> (i64, i64)) {
         let loaded = std::mem::take(&mut self.loaded);
         if !loaded.is_empty() {
             self.insert(loaded.into_iter().map(|content| {
@@ -60,7 +64,7 @@ impl<C: Ord + Clone> Timeline<C> {
     /// Adds annotations `(start, end, content)` over the cells `[start, end)`. What is there already stays.
     ///
     /// Into an empty timeline: O(n log n), by one sort a class. Else O(log n) each.
-    pub(super) fn insert(&mut self, added: impl Iterator<Item = (i64, i64, C)>) {
+    pub(crate) fn insert(&mut self, added: impl Iterator<Item = (i64, i64, C)>) {
         if !self.is_empty() {
             for (start, end, content) in added {
                 self.class(exponent(start, end)).insert((start, Some(content)), end);
@@ -89,7 +93,7 @@ impl<C: Ord + Clone> Timeline<C> {
     }
 
     /// Removes an annotation; says whether it was there.
-    pub(super) fn remove(&mut self, start: i64, end: i64, content: &C) -> bool {
+    pub(crate) fn remove(&mut self, start: i64, end: i64, content: &C) -> bool {
         let Ok(at) = self.classes.binary_search_by_key(&exponent(start, end), |c| c.exponent) else { return false };
         let removed = self.classes[at].entries.remove(&(start, Some(content.clone()))).is_some();
         if self.classes[at].entries.is_empty() {
@@ -101,7 +105,7 @@ impl<C: Ord + Clone> Timeline<C> {
     /// Everything that overlaps the cells `[start, end)`: `(start, end, content)`, each once, in no useful order.
     ///
     /// O(classes · log n + looked at), where at most about twice as many are looked at as overlap or nearly do.
-    pub(super) fn overlapping(&self, start: i64, end: i64) -> impl Iterator<Item = (i64, i64, &C)> {
+    pub(crate) fn overlapping(&self, start: i64, end: i64) -> impl Iterator<Item = (i64, i64, &C)> {
         self.classes.iter().flat_map(move |class| {
             class
                 .after(start.saturating_sub(class.reach()))
@@ -112,7 +116,7 @@ impl<C: Ord + Clone> Timeline<C> {
     }
 
     /// The least start at or after cell `from`.
-    pub(super) fn next_start(&self, from: i64) -> Option<i64> {
+    pub(crate) fn next_start(&self, from: i64) -> Option<i64> {
         self.classes.iter().filter_map(|class| class.after(from).next().map(|((s, _), _)| *s)).min()
     }
 }

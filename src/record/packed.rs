@@ -1,0 +1,278 @@
+//! A record in memory: one allocation, which holds its journal form and an index of what is read of it again and again.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use flowstone_operators::interval::Interval;
+use flowstone_operators::route::Route;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_bytes::{ByteBuf, Bytes};
+use smallvec::SmallVec;
+use triomphe::ThinArc;
+
+use super::codec::{self, CodecError, Input, KeyRef};
+use super::row::{ChildPiece, Position, Slice};
+use super::scalar::ScalarRef;
+
+/// A record that passed decode: a row of a table, or a deletion on its way into one.
+///
+/// Its bytes are those that the journal keeps ([`codec`]), so that neither writing nor reading the journal makes another form
+/// of it. Cheap to clone: the content is shared.
+#[derive(Clone)]
+pub struct Record(ThinArc<Head, u8>);
+
+/// Where things are in the bytes of a record. Made with them, by whoever wrote or checked them.
+pub(super) struct Head {
+    /// The key's routing hash.
+    pub route: u64,
+    /// The key is before, the value behind it.
+    pub key_end: u32,
+    /// Empty, at 0, for a deletion.
+    pub payload: Slice,
+    /// What each `fuse` that reads the table needs, in the order of those operators in the pipeline file.
+    pub facets: SmallVec<[FacetHead; 1]>,
+}
+
+/// The index of one operator's facets.
+pub(super) struct FacetHead {
+    pub interval: Interval,
+    /// Where the asset begins.
+    pub asset_at: u32,
+    /// Where the type begins; or the reason why the operator can not use the row.
+    pub kind_at: u32,
+    /// A piece of the payload; empty if there is none.
+    pub context: Slice,
+    /// The length of the whole child, rendered; 0 if the operator can not use the row.
+    pub rendered_bytes: u32,
+    /// The child, as pieces of the payload.
+    pub pieces: SmallVec<[ChildPiece; 3]>,
+}
+
+/// What an operator reads of an annotation, extracted once, at decode.
+#[derive(Clone, Copy, Debug)]
+pub struct Facets<'a> {
+    /// What `by:` names; annotations of one asset are fused with each other.
+    pub asset: ScalarRef<'a>,
+    /// The type (modality), UTF-8.
+    pub kind: &'a [u8],
+    /// The range, half-open.
+    pub interval: Interval,
+}
+
+/// The child of an annotation, as pieces of its payload.
+#[derive(Clone, Copy)]
+pub(super) struct ChildText<'a> {
+    /// The bytes of the payload.
+    pub payload: &'a [u8],
+    /// The member of the payload that the document takes over (`"associated_ids":{…}`); empty if there is none.
+    pub context: &'a [u8],
+    /// In payload order.
+    pub pieces: &'a [ChildPiece],
+}
+
+const CHECKED: &str = "a record's bytes were checked when it was made";
+
+impl Record {
+    pub(super) fn new(head: Head, bytes: &[u8]) -> Self {
+        Record(ThinArc::from_header_and_slice(head, bytes))
+    }
+
+    fn is_shared_with(&self, other: &Self) -> bool {
+        std::ptr::eq(self.head(), other.head())
+    }
+
+    fn head(&self) -> &Head {
+        &self.0.header.header
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.0.slice
+    }
+
+    /// The row's key.
+    pub fn key(&self) -> KeyRef<'_> {
+        KeyRef::of(self.key_bytes())
+    }
+
+    /// The key's routing hash.
+    pub fn route(&self) -> u64 {
+        self.head().route
+    }
+
+    /// The key as the journal has it.
+    pub fn key_bytes(&self) -> &[u8] {
+        &self.bytes()[..self.head().key_end as usize]
+    }
+
+    /// The record without its key, as the journal has it.
+    pub fn value_bytes(&self) -> &[u8] {
+        &self.bytes()[self.head().key_end as usize..]
+    }
+
+    /// Whether it deletes its key's row.
+    pub fn is_deletion(&self) -> bool {
+        self.head().payload.end == 0
+    }
+
+    /// The row's bytes as they came; `None` if the record is a deletion.
+    pub fn payload(&self) -> Option<&[u8]> {
+        (!self.is_deletion()).then(|| self.head().payload.of(self.bytes()))
+    }
+
+    fn state(&self) -> codec::State {
+        codec::State::read(&mut Input::new(self.value_bytes())).expect(CHECKED)
+    }
+
+    /// Where it came from.
+    pub fn position(&self) -> Position {
+        self.state().position
+    }
+
+    /// What `version:` names: an integer, or a time in nanoseconds since 1970.
+    pub fn version(&self) -> Option<i64> {
+        self.state().version
+    }
+
+    /// What decides which of two records of one key is newer.
+    pub(super) fn order(&self) -> (Option<i64>, Position) {
+        let state = self.state();
+        (state.version, state.position)
+    }
+
+    /// The time after which it stays for as long as `retention:` says, in nanoseconds since 1970; deletions have none.
+    pub fn time_ns(&self) -> Option<i64> {
+        self.state().time_ns
+    }
+
+    /// What the `fuse` reads for which [`FusePlan::facet`](crate::pipeline::compile::FusePlan::facet) is `at`.
+    ///
+    /// # Panics
+    /// If it can not use the row; the dataflow feeds it only rows that it can use.
+    pub fn facets(&self, at: usize) -> Facets<'_> {
+        let facet = self.usable(at);
+        let asset = Input::new(&self.bytes()[facet.asset_at as usize..]).scalar().expect(CHECKED);
+        let kind = Input::new(&self.bytes()[facet.kind_at as usize..]).bytes().expect(CHECKED);
+        Facets { asset, kind, interval: facet.interval }
+    }
+
+    /// The range that this `fuse` reads.
+    ///
+    /// # Panics
+    /// As [`Record::facets`].
+    pub fn interval(&self, at: usize) -> Interval {
+        self.usable(at).interval
+    }
+
+    /// Why that `fuse` can not use the row; `None` if it can.
+    pub fn unusable(&self, at: usize) -> Option<&str> {
+        let facet = &self.head().facets[at];
+        let reason = || Input::new(&self.bytes()[facet.kind_at as usize..]).text().expect(CHECKED);
+        (facet.rendered_bytes == 0).then(reason)
+    }
+
+    /// How long the child is, rendered.
+    ///
+    /// # Panics
+    /// As [`Record::facets`].
+    pub(super) fn rendered_bytes(&self, at: usize) -> u32 {
+        self.usable(at).rendered_bytes
+    }
+
+    /// # Panics
+    /// As [`Record::facets`].
+    pub(super) fn child(&self, at: usize) -> ChildText<'_> {
+        let facet = self.usable(at);
+        let payload = self.head().payload.of(self.bytes());
+        ChildText { payload, context: facet.context.of(payload), pieces: &facet.pieces }
+    }
+
+    fn usable(&self, at: usize) -> &FacetHead {
+        let facet = &self.head().facets[at];
+        assert!(facet.rendered_bytes > 0, "an operator is fed only rows that it can use");
+        facet
+    }
+}
+
+/// By key, then by content; where a record came from does not tell rows apart.
+impl Ord for Record {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if self.is_shared_with(other) {
+            return Ordering::Equal;
+        }
+        self.key().cmp(&other.key()).then_with(|| self.payload().cmp(&other.payload()))
+    }
+}
+
+impl PartialOrd for Record {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_shared_with(other) || (self.key_bytes() == other.key_bytes() && self.payload() == other.payload())
+    }
+}
+
+impl Eq for Record {}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let payload = self.payload().map(String::from_utf8_lossy);
+        let (version, position) = self.order();
+        let mut record = f.debug_struct("Record");
+        record.field("key", &self.key()).field("version", &version).field("position", &position);
+        record.field("payload", &payload).finish()
+    }
+}
+
+/// For the way to another process: where the key ends, and the bytes.
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.head().key_end, Bytes::new(self.bytes())).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (key_end, bytes) = <(u32, ByteBuf)>::deserialize(deserializer)?;
+        let read = || {
+            let (key, value) = bytes.split_at_checked(key_end as usize).ok_or(CodecError::Truncated)?;
+            codec::check_key(key)?;
+            let (head, _) = codec::index(KeyRef::of(key).route(), key, value)?;
+            Ok(Record::new(head, &bytes))
+        };
+        read().map_err(|error: CodecError| serde::de::Error::custom(error))
+    }
+}
+
+#[cfg(test)]
+impl Record {
+    pub(super) fn facets_len(&self) -> usize {
+        self.head().facets.len()
+    }
+
+    /// A row of no use for any operator, or a deletion.
+    pub(crate) fn made(key: &super::Key, state: codec::State, payload: Option<&[u8]>) -> Self {
+        let mut writer = codec::RecordWriter::default();
+        writer.key(key);
+        writer.state(&state, payload.is_some());
+        if let Some(payload) = payload {
+            writer.body(0, payload.len(), 0);
+            writer.payload(payload);
+        }
+        writer.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With its two counters before it. What a row takes is this and its journal form.
+    #[test]
+    fn the_index_of_a_record_is_small() {
+        assert!(size_of::<Head>() + 16 <= 120, "{}", size_of::<Head>());
+    }
+}

@@ -35,7 +35,7 @@ fn a_bulk_and_epochs_are_measured_and_agree_with_one_sweep() {
         assert_eq!(names, ["bulk", "epochs"]);
         assert_eq!((&phases[0]["annotations"], &phases[1]["annotations"]), (&2000.into(), &1000.into()));
         assert_eq!(phases[1]["epochs"], 10);
-        assert_eq!(report["floor"]["documents"], report["documents_left"]);
+        assert_eq!(report["floor"]["results"], report["results_left"]);
         assert!(report["floor"]["ratio"].is_null(), "they do not do the same");
         assert!(phases[1]["p99_ms"].as_f64().unwrap() > 0.0);
         assert_eq!(report["repetitions"].as_array().unwrap().len(), 2);
@@ -44,12 +44,12 @@ fn a_bulk_and_epochs_are_measured_and_agree_with_one_sweep() {
             assert!(report["state_bytes_per_annotation"].is_number());
         }
     }
-    for counted in ["documents", "retracted"] {
+    for counted in ["written", "retracted"] {
         for phase in 0..2 {
             assert_eq!(one["phases"][phase][counted], two["phases"][phase][counted], "whatever the number of workers");
         }
     }
-    assert_ne!(report(&["--seed", "2"])["documents_left"], report(&["--seed", "3"])["documents_left"]);
+    assert_ne!(report(&["--seed", "2"])["results_left"], report(&["--seed", "3"])["results_left"]);
 }
 
 #[test]
@@ -67,6 +67,26 @@ fn people_get_a_table_and_a_plot() {
 
     let text = String::from_utf8(fusion(&["--compare", "--backfill"]).unwrap().stdout).unwrap();
     assert!(text.contains("sort and sweep") && text.contains("times the time of one sort and sweep"), "{text}");
+}
+
+#[test]
+fn the_join_of_intervals_is_measured_too() {
+    let overlap = |args: &[&str]| {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("flowstone"));
+        command.args(["bench", "overlap", "--annotations", "4000", "--assets", "5", "--repetitions", "1", "--compare"]);
+        command.args(args).timeout(LIMIT).unwrap().stdout
+    };
+    let report: Value =
+        serde_json::from_slice(&overlap(&["--batch", "400", "--corrections", "0.2", "--workers", "2", "--json"]))
+            .unwrap();
+    assert_eq!((&report["phases"][0]["epochs"], &report["settings"]["modalities"]), (&10.into(), &2.into()));
+    assert!(report["results_left"].as_u64().unwrap() > 1_000);
+    assert_eq!(report["floor"]["results"], report["results_left"]);
+    let text = String::from_utf8(overlap(&[])).unwrap();
+    assert!(
+        text.contains("pairs/s") && text.contains("4,000 annotations and ") && text.contains(" pairs left"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use flowstone_operators::interval::Interval;
 use serde::{Deserialize, Serialize};
 
-use super::settings::FusionSettings;
+use super::settings::Workload;
 use crate::generate::draw::{Draw, Shares, Stream};
 
 /// What fusion needs of an annotation. Shared, as rows of pipelines are: children of documents point to it.
@@ -45,7 +45,7 @@ pub(super) struct History {
 
 impl History {
     /// Makes it up. The settings must have been checked.
-    pub(super) fn new(settings: &FusionSettings) -> Self {
+    pub(super) fn new(settings: &Workload) -> Self {
         let mut maker = Maker::new(settings);
         let mut epochs = Vec::new();
         let mut done = 0;
@@ -73,7 +73,7 @@ impl History {
 }
 
 struct Maker<'a> {
-    settings: &'a FusionSettings,
+    settings: &'a Workload,
     draw: Draw,
     shares: Option<Shares>,
     /// The starts of new annotations in the order in which they come, if they have one.
@@ -84,7 +84,7 @@ struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    fn new(settings: &'a FusionSettings) -> Self {
+    fn new(settings: &'a Workload) -> Self {
         let mut draw = Draw::new(settings.seed, Stream::Uniform);
         let starts = if settings.disorder < 1.0 { ordered_starts(settings, &mut draw) } else { Vec::new() };
         let shares = (settings.skew > 0.0).then(|| Shares::zipf(settings.assets.into(), settings.skew));
@@ -98,7 +98,7 @@ impl<'a> Maker<'a> {
     /// One line: a new annotation, or what happens to one that is there.
     fn line(&mut self, only_new: bool) {
         let what = self.draw.unit();
-        let FusionSettings { corrections, deletions, .. } = *self.settings;
+        let Workload { corrections, deletions, .. } = *self.settings;
         if only_new || self.living.is_empty() || what >= corrections + deletions {
             self.add();
         } else if what < deletions {
@@ -147,7 +147,7 @@ impl<'a> Maker<'a> {
 }
 
 /// Starts in the order in which they come: each up to a share of the span later than its place.
-fn ordered_starts(settings: &FusionSettings, draw: &mut Draw) -> Vec<i64> {
+fn ordered_starts(settings: &Workload, draw: &mut Draw) -> Vec<i64> {
     let span_ns = settings.span.nanos();
     let late_ns = (span_ns as f64 * settings.disorder) as i64;
     let mut starts: Vec<(i64, i64)> = (0..settings.annotations)

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::report::FusionReport;
+use super::report::Report;
+use super::settings::{Running, Workload};
 
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 320.0;
@@ -11,8 +12,9 @@ const FRAME: (f64, f64, f64, f64) = (70.0, 44.0, 840.0, 270.0);
 /// With more epochs than this, a point stands for the slowest of several.
 const MOST_POINTS: usize = 1_500;
 
-/// Draws the time of each epoch after the bulk, as SVG; with two lines for the median and the 99th percentile.
-pub fn plot(report: &FusionReport) -> String {
+/// Draws the time of each epoch after the bulk, as SVG; with two lines for the median and the 99th percentile. `name` is that
+/// of the benchmark.
+pub fn plot<S>(report: &Report<S>, name: &str, workload: &Workload, running: &Running) -> String {
     let (left, top, right, bottom) = FRAME;
     let points = points(&report.epochs_ms);
     let most = nice(points.iter().map(|point| point.1).fold(0.0, f64::max));
@@ -27,7 +29,7 @@ pub fn plot(report: &FusionReport) -> String {
         r#"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="system-ui, sans-serif" font-size="12" fill="{INK}">"#
     );
     let _ = writeln!(svg, r##"<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>"##);
-    text(&mut svg, left, 24.0, "start", &title(report));
+    text(&mut svg, left, 24.0, "start", &title(name, workload, running));
     for step in 0..=4 {
         let ms = most * f64::from(step) / 4.0;
         let at = y(ms);
@@ -59,13 +61,12 @@ fn text(svg: &mut String, x: f64, y: f64, anchor: &str, said: &str) {
     let _ = writeln!(svg, r#"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{said}</text>"#);
 }
 
-fn title(report: &FusionReport) -> String {
-    let settings = &report.settings;
-    let bulk = if settings.bulk > 0 { format!(" after {}", settings.bulk) } else { String::new() };
-    let lines = settings.batch.unwrap_or(settings.annotations);
+fn title(name: &str, workload: &Workload, running: &Running) -> String {
+    let bulk = if workload.bulk > 0 { format!(" after {}", workload.bulk) } else { String::new() };
+    let lines = workload.batch.unwrap_or(workload.annotations);
+    let (mean, assets, workers) = (workload.mean_length, workload.assets, running.workers);
     format!(
-        "fusion, time per epoch: {lines} annotations an epoch{bulk}, mean length {}, {} assets, workers: {}",
-        settings.mean_length, settings.assets, settings.workers
+        "{name}, time per epoch: {lines} annotations an epoch{bulk}, mean length {mean}, {assets} assets, workers: {workers}"
     )
 }
 

@@ -1,43 +1,24 @@
-//! What a benchmark is run on.
+//! What a benchmark is run on, and how.
 
 use serde::{Serialize, Serializer};
 
 use crate::pipeline::units::Span;
 
-/// What one fused document stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Form {
-    /// A bucket.
-    Buckets,
-    /// Consecutive buckets with the same children.
-    Runs,
-    /// The exact stretch between two neighbouring end points.
-    Segments,
-}
-
-/// What fusion is benchmarked on. The same settings give the same input on every machine.
+/// Which annotations there are, and what happens to them. The same workload is the same on every machine.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct FusionSettings {
+pub struct Workload {
     /// How many lines: new annotations, corrections and deletions together.
     pub annotations: u64,
-    /// How many assets.
+    /// How many assets: only what belongs to the same one meets.
     pub assets: u32,
     /// How many types.
     pub modalities: u8,
     /// The mean length of annotations: lengths are uniform from 1 ns to twice that.
-    #[serde(serialize_with = "nanos")]
+    #[serde(rename = "mean_length_ns", serialize_with = "nanos")]
     pub mean_length: Span,
     /// How long an asset is: starts are uniform over it.
-    #[serde(serialize_with = "nanos")]
+    #[serde(rename = "span_ns", serialize_with = "nanos")]
     pub span: Span,
-    /// The width of a bucket.
-    #[serde(serialize_with = "nanos")]
-    pub bucket: Span,
-    /// What one document stands for.
-    pub emit: Form,
-    /// How many types a document needs.
-    pub min_modalities: usize,
     /// How unequal assets are: the n-th has a share of `1 / n^skew`.
     pub skew: f64,
     /// How late annotations come, as a share of the span; 1 is no order at all, 0 the order of their starts.
@@ -50,17 +31,25 @@ pub struct FusionSettings {
     pub bulk: u64,
     /// How many lines an epoch has after the bulk; `None` is all of them.
     pub batch: Option<u64>,
-    /// Whether the input ends with the last epoch, as a backfill's does: fusion builds no state then that only later epochs need.
-    pub backfill: bool,
-    /// How many worker threads.
-    pub workers: usize,
-    /// How often all of it is run.
-    pub repetitions: usize,
     /// What all randomness comes from.
     pub seed: u64,
 }
 
-fn nanos<S: Serializer>(span: &Span, serializer: S) -> Result<S::Ok, S::Error> {
+/// How a benchmark is run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Running {
+    /// How many worker threads.
+    pub workers: usize,
+    /// How often all of it is run.
+    pub repetitions: usize,
+    /// Whether the input ends with the last epoch, as a backfill's does: operators build no state then that only later epochs
+    /// need.
+    pub backfill: bool,
+    /// Whether the same results are also found by one sort and one sweep.
+    pub compare: bool,
+}
+
+pub(super) fn nanos<S: Serializer>(span: &Span, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_i64(span.nanos())
 }
 
@@ -79,10 +68,8 @@ pub enum BenchError {
     /// The workers could not be started.
     #[error("could not start the workers: {0}")]
     Workers(String),
-    /// The dataflow and the floor disagree: a bug.
-    #[error(
-        "fusion left {found}, and one sort and sweep {expected}; this is a bug: please report it with the settings"
-    )]
+    /// The dataflow and the sweep disagree: a bug.
+    #[error("the dataflow left {found}, and one sort and sweep {expected}; this is a bug: report it with the settings")]
     Disagree {
         /// What the dataflow gave.
         found: String,
@@ -91,49 +78,38 @@ pub enum BenchError {
     },
 }
 
-impl Default for FusionSettings {
-    /// The workload of the comparison with other tools, in one epoch.
+impl Default for Workload {
+    /// That of the comparison with other tools, in one epoch.
     fn default() -> Self {
-        FusionSettings {
+        Workload {
             annotations: 1_000_000,
             assets: 200,
             modalities: 4,
             mean_length: Span::from_millis(3_000),
             span: Span::from_millis(7_200_000),
-            bucket: Span::from_millis(1_000),
-            emit: Form::Buckets,
-            min_modalities: 2,
             skew: 0.0,
             disorder: 1.0,
             corrections: 0.0,
             deletions: 0.0,
             bulk: 0,
             batch: None,
-            backfill: false,
-            workers: 1,
-            repetitions: 3,
             seed: 1,
         }
     }
 }
 
-impl FusionSettings {
-    /// Whether they make sense.
-    ///
-    /// # Errors
-    /// With the first setting that does not, and what would.
-    pub fn check(&self) -> Result<(), BenchError> {
-        let within = |setting, value: u64, least: u64, most: u64| {
-            require(setting, (least..=most).contains(&value), || {
-                format!("a number from {least} to {most}, not {value}")
-            })
-        };
+impl Default for Running {
+    fn default() -> Self {
+        Running { workers: 1, repetitions: 3, backfill: false, compare: false }
+    }
+}
+
+impl Workload {
+    /// Whether it makes sense.
+    pub(super) fn check(&self) -> Result<(), BenchError> {
         within("annotations", self.annotations, 1, 1_000_000_000)?;
         within("assets", self.assets.into(), 1, 100_000_000)?;
         within("modalities", self.modalities.into(), 1, 255)?;
-        within("min-modalities", self.min_modalities as u64, 1, self.modalities.into())?;
-        within("workers", self.workers as u64, 1, 256)?;
-        within("repetitions", self.repetitions as u64, 1, 1_000)?;
         within("bulk", self.bulk, 0, self.annotations)?;
         within("batch", self.batch.unwrap_or(1), 1, self.annotations)?;
         for (setting, share) in
@@ -151,8 +127,20 @@ impl FusionSettings {
     }
 }
 
-/// Twice that, for the ends of the last annotations, is far from the end of all times.
+impl Running {
+    /// Whether it makes sense.
+    pub(super) fn check(&self) -> Result<(), BenchError> {
+        within("workers", self.workers as u64, 1, 256)?;
+        within("repetitions", self.repetitions as u64, 1, 1_000)
+    }
+}
+
+/// Far from the end of all times, also for annotations that corrections move again and again.
 const MOST_SPAN_NS: i64 = 365 * 86_400_000_000_000;
+
+pub(super) fn within(setting: &'static str, value: u64, least: u64, most: u64) -> Result<(), BenchError> {
+    require(setting, (least..=most).contains(&value), || format!("a number from {least} to {most}, not {value}"))
+}
 
 fn require(setting: &'static str, holds: bool, expected: impl FnOnce() -> String) -> Result<(), BenchError> {
     if holds { Ok(()) } else { Err(BenchError::Setting { setting, expected: expected() }) }

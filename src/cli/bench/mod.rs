@@ -5,6 +5,8 @@ use clap::Subcommand;
 use super::Failure;
 
 mod fusion;
+mod overlap;
+mod shared;
 
 /// Measures an operator on this machine, with made-up input in memory.
 ///
@@ -18,10 +20,12 @@ pub struct Args {
 #[derive(Subcommand)]
 enum What {
     Fusion(fusion::Args),
+    Overlap(overlap::Args),
 }
 
 pub fn main(args: &Args, json: bool) -> Result<(), Failure> {
     match &args.what {
         What::Fusion(args) => fusion::main(args, json),
+        What::Overlap(args) => overlap::main(args, json),
     }
 }

@@ -86,10 +86,12 @@
 //! | [`sink`] | where results go |
 //! | `query` | search in an index of moments (with the feature `tantivy`) |
 //! | [`generate`] | synthetic archives |
+//! | [`bench`] | benchmarks to run anywhere |
 //! | [`cli`] | the commands of the program |
 //!
 //! Features, on by default: `sqlite` and `tantivy`, one for each embedded store.
 
+pub mod bench;
 pub mod cli;
 pub mod generate;
 pub mod pipeline;

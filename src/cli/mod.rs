@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod backfill;
+mod bench;
 mod checkpoints;
 mod completion;
 mod generate;
@@ -50,6 +51,7 @@ enum Command {
     Checkpoints(checkpoints::Args),
     Journal(journal::Args),
     Generate(generate::Args),
+    Bench(bench::Args),
     Schema(schema::Args),
     Completion(completion::Args),
 }
@@ -96,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Checkpoints(args) => checkpoints::main(&args, cli.json),
         Command::Journal(args) => journal::main(&args, cli.json),
         Command::Generate(args) => generate::main(&args, cli.json),
+        Command::Bench(args) => bench::main(&args, cli.json),
         Command::Schema(args) => schema::main(&args),
         Command::Completion(args) => completion::main(&args),
     };

@@ -11,7 +11,7 @@ const PRECISION: u64 = 1 << 53;
 
 /// What a sequence is for. Each has its own, so that one more draw here changes nothing there.
 #[derive(Clone, Copy)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     /// What is in the asset at this position.
     Asset(usize),
     /// Which titles and assets there are.
@@ -41,12 +41,12 @@ impl Stream {
 }
 
 /// A random sequence: one of 2^64 streams of a seed.
-pub(super) struct Draw {
+pub(crate) struct Draw {
     rng: ChaCha8Rng,
 }
 
 impl Draw {
-    pub(super) fn new(seed: u64, stream: Stream) -> Self {
+    pub(crate) fn new(seed: u64, stream: Stream) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         let mut rng = ChaCha8Rng::from_seed(key);
@@ -55,18 +55,18 @@ impl Draw {
     }
 
     /// A number below `bound`; 0 if `bound` is 0.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         let scaled = u128::from(self.rng.next_u64()) * u128::from(bound);
         (scaled >> 64) as u64
     }
 
     /// The same for time spans, which are never negative.
-    pub(super) fn below_ns(&mut self, bound_ns: i64) -> i64 {
+    pub(crate) fn below_ns(&mut self, bound_ns: i64) -> i64 {
         self.below(bound_ns.max(0).unsigned_abs()).cast_signed()
     }
 
     /// An index below `len`, which is more than 0.
-    pub(super) fn index(&mut self, len: usize) -> usize {
+    pub(crate) fn index(&mut self, len: usize) -> usize {
         self.below(len as u64) as usize
     }
 
@@ -75,12 +75,12 @@ impl Draw {
     }
 
     /// A number from 0 to just below 1.
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         self.below(PRECISION) as f64 / PRECISION as f64
     }
 
     /// True in this share of all cases; always for shares of 1 and more.
-    pub(super) fn chance(&mut self, share: f64) -> bool {
+    pub(crate) fn chance(&mut self, share: f64) -> bool {
         self.unit() < share
     }
 
@@ -111,13 +111,13 @@ pub(super) fn scale(value: i64, numerator: i64, denominator: i64) -> i64 {
 }
 
 /// How a whole is divided: the item of rank `r` (from 1) has a share in proportion to `1 / r^skew`.
-pub(super) struct Shares {
+pub(crate) struct Shares {
     /// The sum of all shares up to and including each, in units of 2^-53.
     cumulative: Vec<u64>,
 }
 
 impl Shares {
-    pub(super) fn zipf(items: u64, skew: f64) -> Self {
+    pub(crate) fn zipf(items: u64, skew: f64) -> Self {
         let weights: Vec<f64> = (1..=items).map(|rank| 1.0 / power(rank as f64, skew)).collect();
         let total: f64 = weights.iter().sum();
         let mut sum = 0.0;
@@ -135,7 +135,7 @@ impl Shares {
     }
 
     /// An item by its share.
-    pub(super) fn draw(&self, draw: &mut Draw) -> usize {
+    pub(crate) fn draw(&self, draw: &mut Draw) -> usize {
         let at = draw.below(PRECISION);
         self.cumulative.partition_point(|end| *end <= at)
     }

@@ -19,7 +19,7 @@ mod annotation;
 mod archive;
 mod catalogue;
 mod dialogue;
-mod draw;
+pub(crate) mod draw;
 mod episode;
 mod fixture;
 mod modality;

@@ -96,9 +96,15 @@ fn holders(metrics: &Metrics, waiting: &Gauge) -> String {
 }
 
 /// What this process has in memory; unknown outside of Linux.
-fn resident_bytes() -> Option<u64> {
+pub(crate) fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     kilobytes(&status, "VmRSS:")
+}
+
+/// The most that this process ever had in memory; unknown outside of Linux.
+pub(crate) fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    kilobytes(&status, "VmHWM:")
 }
 
 /// What the machine has, or the part of it that the process may use.

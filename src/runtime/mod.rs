@@ -20,7 +20,7 @@ mod dataflow;
 pub mod forecast;
 mod fusion;
 mod job;
-mod memory;
+pub(crate) mod memory;
 pub mod metrics;
 mod nodes;
 mod opening;

@@ -1,0 +1,31 @@
+//! `flowstone bench`: one file a benchmark.
+
+use clap::Subcommand;
+
+use super::Failure;
+
+mod fusion;
+mod overlap;
+mod shared;
+
+/// Measures an operator on this machine, with made-up input in memory.
+///
+/// The same options give the same input everywhere. Compare within one machine, and within one hour.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    Fusion(fusion::Args),
+    Overlap(overlap::Args),
+}
+
+pub fn main(args: &Args, json: bool) -> Result<(), Failure> {
+    match &args.what {
+        What::Fusion(args) => fusion::main(args, json),
+        What::Overlap(args) => overlap::main(args, json),
+    }
+}

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use flowstone_journal::{Entry, JournalError, Keeper, SinkState};
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::{Scope, StreamVec};
 use timely::progress::Antichain;
 
 use super::helper::{Helper, Reply};
@@ -86,32 +86,7 @@ pub fn committer<'scope>(input: Committing<'scope>, commit: Option<Commit>) -> C
         .unzip();
     let mut late = builder.new_input_connection(late, Pipeline, unconnected);
     let uppers = 3..3 + names.len();
-    let mut leader = commit.map(|commit| {
-        let Commit { keeper, found, on_error, progress, streams, unix_ms } = commit;
-        let before = keeper.state().sealed;
-        let seals = Seals::new(before, keeper.state().sinks.clone());
-        let helper = Helper::spawn(scope, &address, "manifest", move |jobs, reply| {
-            if let Err(error) = work(keeper, found, jobs, reply) {
-                on_error(error);
-                reply.wake();
-            }
-        });
-        let progress = names.iter().map(|name| progress.get(name).cloned()).collect();
-        Leader {
-            before,
-            helper,
-            seals,
-            names,
-            progress,
-            streams,
-            unix_ms,
-            late: Vec::new(),
-            detaching: Vec::new(),
-            committing: None,
-            last_commit: Instant::now(),
-            hydrated: false,
-        }
-    });
+    let mut leader = commit.map(|commit| Leader::new(commit, names, scope, &address));
 
     builder.build(move |mut capabilities| {
         let mut detaching = capabilities.pop().filter(|_| leader.is_some());
@@ -216,6 +191,34 @@ struct Advance {
 }
 
 impl Leader {
+    /// With a thread of its own, which wakes the operator at `address`.
+    fn new(commit: Commit, names: Vec<String>, scope: Scope<'_, u64>, address: &[usize]) -> Self {
+        let Commit { keeper, found, on_error, progress, streams, unix_ms } = commit;
+        let before = keeper.state().sealed;
+        let seals = Seals::new(before, keeper.state().sinks.clone());
+        let helper = Helper::spawn(scope, address, "manifest", move |jobs, reply| {
+            if let Err(error) = work(keeper, found, jobs, reply) {
+                on_error(error);
+                reply.wake();
+            }
+        });
+        let progress = names.iter().map(|name| progress.get(name).cloned()).collect();
+        Leader {
+            before,
+            helper,
+            seals,
+            names,
+            progress,
+            streams,
+            unix_ms,
+            late: Vec::new(),
+            detaching: Vec::new(),
+            committing: None,
+            last_commit: Instant::now(),
+            hydrated: false,
+        }
+    }
+
     fn advance(&mut self, complete: Option<u64>, uppers: &[Option<u64>]) -> Advance {
         let mut advance = Advance { released: None, detached: Vec::new(), waits: false, done: false };
         if self.helper.finished().is_some() {

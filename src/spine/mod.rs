@@ -29,3 +29,5 @@ pub mod part_writer;
 pub mod row;
 pub mod sealed;
 pub mod seals;
+#[cfg(test)]
+mod tests;

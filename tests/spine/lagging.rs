@@ -10,7 +10,7 @@ use crate::archive::{SQLITE, annotation, following, pipeline, text};
 use crate::oracle::{Rules, documents};
 use crate::stopping::cluster;
 use crate::support::{Documents, Place, Running, SECOND, eventually, spawn, sqlite, tantivy};
-use crate::world::{assert_sinks, chain, expected, files, filled, follow, lines, says, stop};
+use crate::world::{assert_sinks, chain, entries, expected, filled, follow, lines, says, stop, until_begun};
 
 /// The least that there is: a store has two seconds to commit.
 const DETACH: &str = "on_lag: { detach: 2s }, ";
@@ -156,15 +156,6 @@ fn what_waits_for_a_store_that_hangs_is_given_back_when_it_is_detached() {
         place.backfill();
         assert_sinks(&place, &expected);
     }
-}
-
-fn entries(place: &Place) -> usize {
-    files(&place.path("state/journal/manifest")).len()
-}
-
-/// Waits until a run that found so many entries has opened its stores and registered itself.
-fn until_begun(place: &Place, before: usize) {
-    eventually("the run has begun", || entries(place) > before + 1);
 }
 
 /// A crash at each end of the step from "it is recorded" to "it is dropped".

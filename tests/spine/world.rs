@@ -72,13 +72,23 @@ pub fn assert_sinks(place: &Place, expected: &Documents) {
 
 /// A run that has begun, and has brought the store to these documents.
 pub fn follow(place: &Place, workers: &str, expected: &Documents) -> Running {
-    let entries = || files(&place.path("state/journal/manifest")).len();
-    let before = entries();
+    let before = entries(place);
     let run = place.start(&["run", "pipeline.yaml", "--json", "--workers", workers]);
-    // One that says that it is there, one that says how it goes on.
-    eventually("the run has begun", || entries() > before + 1);
+    until_begun(place, before);
     eventually("the store is up to date", || place.rows() == *expected);
     run
+}
+
+/// How many entries the manifest has.
+pub fn entries(place: &Place) -> usize {
+    // What is being written has another name.
+    let is_entry = |path: &PathBuf| path.file_name().unwrap().as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    files(&place.path("state/journal/manifest")).iter().filter(|path| is_entry(path)).count()
+}
+
+/// Waits until a run that found so many entries has opened its stores: one says that it is there, one how it goes on.
+pub fn until_begun(place: &Place, before: usize) {
+    eventually("the run has begun", || entries(place) > before + 1);
 }
 
 /// Stops a run in order.

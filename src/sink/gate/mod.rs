@@ -28,6 +28,8 @@ mod net;
 #[cfg(test)]
 mod tests;
 
+type Output = OutputBuilder<u64, CapacityContainerBuilder<Vec<Change>>>;
+
 /// So many changes are released before other operators get their turn.
 const FUEL: usize = 1 << 16;
 
@@ -61,7 +63,7 @@ pub fn gate<'scope>(
     // Unless it is awaited, the reveal must not hold the sink back.
     let mut reveals = (start == Start::FillAtReveal).then(|| builder.new_input(reveals, Pipeline));
     let (output, changes) = builder.new_output();
-    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Change>>>::from(output);
+    let mut output = Output::from(output);
     // Not connected to the output: it says nothing about epochs.
     let mut detaches = detaches.map(|stream| builder.new_input_connection(stream, Pipeline, std::iter::empty()));
 
@@ -108,22 +110,29 @@ pub fn gate<'scope>(
             if let Some((epoch, buffers)) = gathering.pass(may_begin) {
                 released.push_back((capabilities[&epoch].clone(), buffers));
             }
-            let mut output = output.activate();
-            let mut fuel = FUEL;
-            while let Some((capability, buffers)) = released.front_mut() {
-                for (mut changes, _held) in buffers {
-                    fuel = fuel.saturating_sub(changes.len());
-                    output.session(&*capability).give_container(&mut changes);
-                    if fuel == 0 {
-                        activator.activate();
-                        return;
-                    }
-                }
-                released.pop_front();
+            if !put_out(&mut released, &mut output) {
+                activator.activate();
             }
         }
     });
     changes
+}
+
+/// Puts out what is released, as far as the fuel goes; says whether that was all.
+fn put_out(released: &mut VecDeque<(Capability<u64>, Released)>, output: &mut Output) -> bool {
+    let mut output = output.activate();
+    let mut fuel = FUEL;
+    while let Some((capability, buffers)) = released.front_mut() {
+        for (mut changes, _held) in buffers {
+            fuel = fuel.saturating_sub(changes.len());
+            output.session(&*capability).give_container(&mut changes);
+            if fuel == 0 {
+                return false;
+            }
+        }
+        released.pop_front();
+    }
+    true
 }
 
 /// Those of earlier epochs become one of `at`.

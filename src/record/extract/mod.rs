@@ -1,9 +1,11 @@
-//! Taking named fields out of JSON text: one lazy pass, nothing is built but the fields that were asked for.
+//! Taking named fields out of JSON text: one pass, nothing is built but the fields that were asked for.
 
-use sonic_rs::{LazyValue, to_array_iter, to_object_iter};
-
+use self::scan::Scan;
 use super::path::{FieldPath, Segment};
 use super::row::Slice;
+use super::select::{index, unescape};
+
+mod scan;
 
 /// The paths that a pipeline names, as a tree, so that each object is walked once.
 #[derive(Clone, Debug, Default)]
@@ -102,69 +104,80 @@ impl PathTree {
         fields.values.clear();
         fields.values.resize(self.paths.len(), None);
         fields.members.clear();
-        if is_too_deep(payload) {
-            return Err(ExtractError::Depth);
+        let mut scan = Scan::new(payload);
+        scan.space();
+        if scan.peek() != Some(b'{') {
+            return Err(scan.wrong("\"{\""));
         }
-        let mut end = 0;
-        for entry in to_object_iter(text) {
-            let (name, value) = entry.map_err(|e| syntax(&e))?;
-            let value_slice = slice_of(payload, &value);
-            let quote = memchr::memchr(b'"', &payload[end..]).expect("a member has a name") + end;
-            end = value_slice.end as usize;
-            let whole = Slice { start: position(quote), end: value_slice.end };
-            let at = self.root.children.iter().position(|(n, _)| *n == name);
-            fields.members.push(Member { whole, value: value_slice, name: at });
-            if let Some(at) = at {
-                self.take(&self.root.children[at].1, payload, &value, fields)?;
-            }
+        let mut more = scan.open(b'}')?;
+        while more {
+            let start = scan.at();
+            let name = self.root.child(scan.name()?);
+            let value = scan.at();
+            self.take(name, &self.root, &mut scan, fields)?;
+            let slice = |start| Slice { start: position(start), end: position(scan.at()) };
+            fields.members.push(Member { whole: slice(start), value: slice(value), name });
+            more = scan.another(b'}')?;
         }
-        // The iterator stops at the brace that closes the object. An empty object has no value to start behind.
-        let close = memchr::memchr(b'}', &payload[end..]).map_or(payload.len(), |at| end + at + 1);
-        match payload[close..].iter().find(|b| !b.is_ascii_whitespace()) {
+        scan.space();
+        match scan.peek() {
             None => Ok(text),
-            Some(_) => Err(ExtractError::Syntax("characters after its end".to_owned())),
+            Some(_) => Err(scan.wrong("nothing after its end")),
         }
     }
 
+    /// Passes a value, which is that of a child of `parent` if one has its name, and takes what is asked for in it.
     fn take(
         &self,
-        node: &Node,
-        payload: &[u8],
-        value: &LazyValue<'_>,
+        name: Option<usize>,
+        parent: &Node,
+        scan: &mut Scan<'_>,
         fields: &mut Fields,
     ) -> Result<(), ExtractError> {
+        let Some(node) = name.map(|at| &parent.children[at].1) else { return scan.value() };
+        let start = scan.at();
+        match scan.peek() {
+            Some(b'{') if !node.children.is_empty() => {
+                let mut more = scan.open(b'}')?;
+                while more {
+                    let name = node.child(scan.name()?);
+                    self.take(name, node, scan, fields)?;
+                    more = scan.another(b'}')?;
+                }
+            }
+            Some(b'[') if !node.children.is_empty() => {
+                let mut more = scan.open(b']')?;
+                let mut at = 0;
+                while more {
+                    let name = node.children.iter().position(|(name, _)| index(name) == Some(at));
+                    self.take(name, node, scan, fields)?;
+                    more = scan.another(b']')?;
+                    at += 1;
+                }
+            }
+            _ => scan.value()?,
+        }
         if let Some(field) = node.field {
             let slot = &mut fields.values[field.0];
             if slot.is_some() {
                 return Err(ExtractError::Duplicate(self.path(field).clone()));
             }
-            *slot = Some(slice_of(payload, value));
-        }
-        if node.children.is_empty() {
-            return Ok(());
-        }
-        let raw = value.as_raw_str();
-        match raw.as_bytes().first() {
-            Some(b'{') => {
-                for entry in to_object_iter(raw) {
-                    let (name, inner) = entry.map_err(|e| syntax(&e))?;
-                    if let Some((_, child)) = node.children.iter().find(|(n, _)| *n == name) {
-                        self.take(child, payload, &inner, fields)?;
-                    }
-                }
-            }
-            Some(b'[') => {
-                for (index, inner) in to_array_iter(raw).enumerate() {
-                    let inner = inner.map_err(|e| syntax(&e))?;
-                    if let Some((_, child)) = node.children.iter().find(|(n, _)| super::select::index(n) == Some(index))
-                    {
-                        self.take(child, payload, &inner, fields)?;
-                    }
-                }
-            }
-            _ => (),
+            *slot = Some(Slice { start: position(start), end: position(scan.at()) });
         }
         Ok(())
+    }
+}
+
+impl Node {
+    /// The child that a member belongs to; of its name as it is written, and whether that has escapes.
+    #[inline]
+    fn child(&self, (name, has_escapes): (&str, bool)) -> Option<usize> {
+        let find = |name: &str| self.children.iter().position(|(known, _)| known == name);
+        if has_escapes {
+            // A name that stands for no text is nobody's.
+            return unescape(name).and_then(|name| find(&name));
+        }
+        find(&name[1..name.len() - 1])
     }
 }
 
@@ -180,42 +193,8 @@ impl Fields {
     }
 }
 
-/// Whether brackets are nested deeper than [`MAX_DEPTH`]. Nearly all records have fewer brackets than that in all.
-fn is_too_deep(payload: &[u8]) -> bool {
-    if memchr::memchr2_iter(b'[', b'{', payload).nth(MAX_DEPTH).is_none() {
-        return false;
-    }
-    let (mut depth, mut in_string, mut bytes) = (0usize, false, payload.iter());
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' if in_string => drop(bytes.next()),
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => depth += 1,
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => (),
-        }
-        if depth > MAX_DEPTH {
-            return true;
-        }
-    }
-    false
-}
-
-fn syntax(error: &sonic_rs::Error) -> ExtractError {
-    // The parser's message goes on with an excerpt over several lines; the payload is kept anyway.
-    let text = error.to_string();
-    ExtractError::Syntax(text.split('\n').next().unwrap_or_default().trim().to_owned())
-}
-
 fn position(at: usize) -> u32 {
     u32::try_from(at).expect("a record is shorter than 4 GiB")
-}
-
-/// Where a value that borrows from `payload` stands in it.
-fn slice_of(payload: &[u8], value: &LazyValue<'_>) -> Slice {
-    let raw = value.as_raw_str();
-    let start = raw.as_ptr() as usize - payload.as_ptr() as usize;
-    Slice { start: position(start), end: position(start + raw.len()) }
 }
 
 #[cfg(test)]
@@ -312,5 +291,34 @@ mod tests {
                 (r#""" : [ ]"#, "[ ]", None)
             ]
         );
+    }
+    fn is_object(bytes: &[u8]) -> bool {
+        let Ok(text) = std::str::from_utf8(bytes) else { return false };
+        text.trim_ascii_start().starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+    }
+
+    const SAMPLE: &str = r#"{"a":{"b":[-1.5e+3,0,10.25,true,false,null,"x\\\"\u00e9é"]}, "long name of a member":"a text of some length" ,"e":[],"f":{} }"#;
+
+    proptest::proptest! {
+        /// Against another parser: damage of any kind, anywhere.
+        #[test]
+        fn what_is_valid_is_what_another_parser_takes(
+            at in 0..SAMPLE.len(),
+            bytes in proptest::collection::vec(proptest::prop_oneof![
+                4 => proptest::sample::select(b"{}[]\",:\\-+.eE019tfnu \t\n\x01".to_vec()),
+                1 => proptest::num::u8::ANY,
+            ], 0..3),
+            removed in 0..4usize,
+            cut in 0..3 * SAMPLE.len(),
+        ) {
+            let mut text = SAMPLE.as_bytes().to_vec();
+            text.splice(at..(at + removed).min(SAMPLE.len()), bytes);
+            text.truncate(cut.max(1));
+            let (mut tree, mut fields) = (PathTree::default(), Fields::default());
+            tree.add(&FieldPath::literal("/a/b/1"));
+            let found = tree.walk(&text, &mut fields);
+            let is_taken = !matches!(found, Err(ExtractError::Syntax(_)));
+            proptest::prop_assert_eq!(is_taken, is_object(&text), "{}: {:?}", String::from_utf8_lossy(&text), found);
+        }
     }
 }

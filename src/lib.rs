@@ -86,7 +86,7 @@
 //! | [`sink`] | where results go |
 //! | `query` | search in an index of moments (with the feature `tantivy`) |
 //! | [`generate`] | synthetic archives |
-//! | [`bench`] | benchmarks to run anywhere |
+//! | [`mod@bench`] | benchmarks to run anywhere |
 //! | [`cli`] | the commands of the program |
 //!
 //! Features, on by default: `sqlite` and `tantivy`, one for each embedded store.

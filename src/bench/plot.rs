@@ -94,7 +94,7 @@ fn nice(most: f64) -> f64 {
 }
 
 fn decimals(ms: f64) -> String {
-    if ms >= 100.0 {
+    if ms >= 100.0 || ms == 0.0 {
         format!("{ms:.0}")
     } else if ms >= 1.0 {
         format!("{ms:.1}")

@@ -19,7 +19,7 @@ def svg(records):
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
         'font-family="system-ui, sans-serif" font-size="13">',
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        text(16, 24, f"Annotations fused per CPU-second: {records[0]['workload']['annotations']:,} annotations, NDJSON to rendered documents",
+        text(16, 24, f"Annotations fused per CPU-second: {records[0]['workload']['annotations']:,} annotations, NDJSON to rendered documents, one thread",
              weight="600", size=14),
     ]
     y = 40
@@ -29,7 +29,7 @@ def svg(records):
         most = max(rate for _, rate, _ in found)
         for name, rate, us in found:
             width = max(1.0, (WIDTH - LEFT - RIGHT) * rate / most)
-            share = "" if name == "flowstone" or not us else f" (1/{us / rate:.0f})"
+            share = "" if name == "flowstone" or not us else f" (1/{us / rate:.{0 if us / rate >= 10 else 1}f})"
             parts.append(text(LEFT - 8, y + 15, name, anchor="end"))
             colour = OURS if name.startswith("flowstone") else THEIRS
             parts.append(f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2" fill="{colour}"/>')

@@ -34,7 +34,7 @@ pub fn main(args: &Args, json: bool) -> Result<(), Failure> {
     let mut defaults = FusionSettings::default();
     defaults.workload.modalities = args.modalities;
     let settings = FusionSettings {
-        workload: args.shared.workload(defaults.workload),
+        workload: args.shared.workload(&defaults.workload),
         running: args.shared.running(),
         bucket: args.bucket,
         emit: args.emit,

@@ -23,7 +23,7 @@ pub struct Args {
 
 pub fn main(args: &Args, json: bool) -> Result<(), Failure> {
     let settings = OverlapSettings {
-        workload: args.shared.workload(OverlapSettings::default().workload),
+        workload: args.shared.workload(&OverlapSettings::default().workload),
         running: args.shared.running(),
         touching: args.touching,
     };

@@ -66,7 +66,7 @@ pub struct Shared {
 
 impl Shared {
     /// The workload that was asked for; what was not said is as in `defaults`.
-    pub fn workload(&self, defaults: Workload) -> Workload {
+    pub fn workload(&self, defaults: &Workload) -> Workload {
         Workload {
             annotations: self.annotations.unwrap_or(defaults.annotations),
             assets: self.assets.unwrap_or(defaults.assets),

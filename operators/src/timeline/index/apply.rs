@@ -38,21 +38,6 @@ impl<C: Ord, V> Index<C, V> {
         }
     }
 
-    /// Adds a row; says whether it is new. One that is there already stays as it is.
-    pub(crate) fn insert(&mut self, start: i64, end: i64, content: C, value: V) -> bool {
-        let place = self.find(start, &content);
-        if place.is_err() {
-            self.apply_one(Op { start, end, content, value: Some(value), place });
-        }
-        place.is_err()
-    }
-
-    /// Takes a row out; says whether it was there.
-    pub(crate) fn remove(&mut self, start: i64, content: &C) -> bool {
-        let place = self.find(start, content);
-        place.map(|place| self.remove_at(place)).is_ok()
-    }
-
     fn apply_one(&mut self, op: Op<C, V>) {
         match (op.place, op.value) {
             (Ok(place), Some(value)) => *self.value_mut(place) = value,

@@ -64,7 +64,7 @@ impl Heads {
 
     /// The greatest group that begins here.
     fn climb(&self, mut at: usize, mut level: usize) -> (usize, usize) {
-        while at % FAN == 0 && level < self.levels.len() {
+        while at.is_multiple_of(FAN) && level < self.levels.len() {
             (at, level) = (at >> FAN_BITS, level + 1);
         }
         (at, level)

@@ -198,14 +198,4 @@ impl<C: Ord, V> Index<C, V> {
         }
         None
     }
-
-    /// The least start at or after `from`.
-    pub(crate) fn next_start(&self, from: i64) -> Option<i64> {
-        let b = self.heads.starting_before(from);
-        let before = b.checked_sub(1).and_then(|b| {
-            let spans = &self.blocks[b].spans;
-            spans.get(spans.partition_point(|span| span.0 < from)).map(|span| span.0)
-        });
-        before.or_else(|| self.heads.as_slice().get(b).map(|head| head.start))
-    }
 }

@@ -122,7 +122,7 @@ impl PathTree {
         scan.space();
         match scan.peek() {
             None => Ok(text),
-            Some(_) => Err(scan.wrong("nothing after its end")),
+            Some(_) => Err(ExtractError::Syntax(format!("characters after its end, from byte {}", scan.at()))),
         }
     }
 

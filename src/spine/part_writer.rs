@@ -20,7 +20,7 @@ use crate::source::messages::Binding;
 const INLINE_BYTES: usize = 16 << 10;
 
 /// One file takes in the shares of several epochs, if they wait, up to about this size.
-const PART_BYTES: usize = 64 << 20;
+const PART_BYTES: usize = 16 << 20;
 
 /// What one worker contributes to the seal of an epoch.
 #[derive(Clone, Debug, Serialize, Deserialize)]

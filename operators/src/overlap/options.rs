@@ -63,6 +63,10 @@ impl<A, B> OverlapOptions<A, B> {
         (interval.start_ns(), interval.end_ns().saturating_add(i64::from(self.touching)))
     }
 
+    pub(super) fn has_predicate(&self) -> bool {
+        self.predicate.is_some()
+    }
+
     pub(super) fn holds(&self, left: &A, right: &B) -> bool {
         self.predicate.as_ref().is_none_or(|predicate| predicate(left, right))
     }

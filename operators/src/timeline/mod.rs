@@ -4,7 +4,7 @@ mod index;
 
 use std::collections::BTreeMap;
 
-pub(crate) use index::Index;
+pub(crate) use index::{Cursor, Index, Op, Place, Spanned};
 
 /// Annotations by duration class (power of two of their length in grid cells), each class ordered by start.
 ///

@@ -171,11 +171,12 @@ impl PathTree {
 impl Node {
     /// The child that a member belongs to; of its name as it is written, and whether that has escapes.
     #[inline]
-    fn child(&self, (name, has_escapes): (&str, bool)) -> Option<usize> {
-        let find = |name: &str| self.children.iter().position(|(known, _)| known == name);
+    fn child(&self, (name, has_escapes): (&[u8], bool)) -> Option<usize> {
+        let find = |name: &[u8]| self.children.iter().position(|(known, _)| known.as_bytes() == name);
         if has_escapes {
             // A name that stands for no text is nobody's.
-            return unescape(name).and_then(|name| find(&name));
+            let text = std::str::from_utf8(name).expect("the whole was checked, and quotes are characters");
+            return unescape(text).and_then(|name| find(name.as_bytes()));
         }
         find(&name[1..name.len() - 1])
     }

@@ -104,7 +104,7 @@ impl<'a> Scan<'a> {
 
     /// A member's name, its colon, and the space around that; the name as it is written, and whether there are escapes in it.
     #[inline]
-    pub fn name(&mut self) -> Result<(&'a str, bool)> {
+    pub fn name(&mut self) -> Result<(&'a [u8], bool)> {
         let start = self.at;
         if self.peek() != Some(b'"') {
             return Err(self.wrong("a name in quotes"));
@@ -114,7 +114,7 @@ impl<'a> Scan<'a> {
         self.space();
         self.expect(b':', "\":\"")?;
         self.space();
-        Ok((std::str::from_utf8(name).expect("the whole was checked, and quotes are characters"), has_escapes))
+        Ok((name, has_escapes))
     }
 
     /// Passes any value.

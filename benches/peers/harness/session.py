@@ -18,7 +18,7 @@ class Session:
 
     def __init__(self, environment, results, options):
         self.environment, self.results, self.options = environment, results, options
-        self.memory_bytes = int(options.memory * 2**30) if options.memory else machine.memory_bytes() * 3 // 4
+        self.memory_bytes = int(options.memory * 2**30) if options.memory else machine.memory_bytes() * 17 // 20
         self.scratch = environment.place / "scratch"
         self.documents = environment.place / "documents.ndjson"
         self.unavailable = {}
@@ -90,7 +90,7 @@ class Session:
         options = {"verify": True, "documents": documents}
         command, directory = self.environment.command(variant, given, threads, self.scratch, **options)
         try:
-            ran = measure.run(command, 2 * self.options.limit, self.memory_bytes, directory)
+            ran = measure.run(command, self.options.limit, self.memory_bytes, directory)
         except measure.Failed as failed:
             self.failed(variant, threads, length, f"to verify it: {failed}")
             return None

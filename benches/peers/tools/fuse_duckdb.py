@@ -7,6 +7,8 @@
   lists   lists of structs, ordered by rank, formed and not rendered
 """
 
+import os
+
 import common
 
 args = common.arguments(["plain", "ranked", "lists"])
@@ -65,7 +67,10 @@ LISTS_RENDERED = f"""
 
 def main():
     job = common.Job(duckdb.__version__)
-    connection = duckdb.connect(config={"threads": args.threads, "temp_directory": args.scratch})
+    # Beyond that it goes on with files. A little less than what it takes by itself: other things need memory, too.
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 7 // 10
+    settings = {"threads": args.threads, "temp_directory": args.scratch, "memory_limit": f"{memory_bytes // 2**20}MiB"}
+    connection = duckdb.connect(config=settings)
     query = {"plain": PLAIN, "ranked": RANKED, "lists": LISTS}[args.variant]
     inputs = {"input": common.files(args)}
     if args.verify:

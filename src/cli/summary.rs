@@ -33,7 +33,11 @@ struct TableRow {
     superseded: u64,
     ambiguous: u64,
     expired: u64,
+    operations: u64,
+    stale: u64,
+    swaps: u64,
     rows: u64,
+    hidden: u64,
 }
 
 struct SinkRow {
@@ -63,11 +67,15 @@ impl Summary {
             records: read(&m.records),
             applied: read(&m.applied),
             deletions: read(&m.deletions),
-            dead_letters: read(&m.dead_letters),
+            dead_letters: read(&m.dead_letters) + read(&m.table.refused),
+            operations: read(&m.operations) - read(&m.table.refused),
             superseded: read(&m.table.superseded),
             ambiguous: read(&m.table.ambiguous),
             expired: read(&m.table.expired),
+            stale: read(&m.table.stale),
+            swaps: read(&m.table.swaps),
             rows: read(&m.table.rows),
+            hidden: read(&m.table.hidden),
         });
         let sinks = metrics.sinks.iter().map(|(name, m)| SinkRow {
             name: name.clone(),
@@ -102,7 +110,7 @@ impl Summary {
             let counts = json!({
                 "records": t.records, "applied": t.applied, "deletions": t.deletions, "dead_letters": t.dead_letters,
                 "superseded": t.superseded, "ambiguous": t.ambiguous, "expired": t.expired,
-                "rows": t.rows,
+                "operations": t.operations, "stale": t.stale, "swaps": t.swaps, "rows": t.rows, "hidden": t.hidden,
             });
             (t.name.clone(), counts)
         });
@@ -172,6 +180,24 @@ impl Summary {
                 "{}: {} gone, or never there: older than `retention:` keeps them\n",
                 t.name,
                 counted(t.expired, "row")
+            ));
+        }
+        for t in self.tables.iter().filter(|t| t.operations > 0) {
+            let (operations, swaps) = (counted(t.operations, "record"), counted(t.swaps, "operation"));
+            text.push_str(&format!(
+                "{}: {operations} about operations; the rows of {swaps} came to be shown\n",
+                t.name
+            ));
+        }
+        for t in self.tables.iter().filter(|t| t.hidden > 0) {
+            text.push_str(&format!("{}: {} of operations that are not finished\n", t.name, counted(t.hidden, "row")));
+        }
+        for t in self.tables.iter().filter(|t| t.stale > 0) {
+            let why = "canceled, or older than the one that is shown";
+            text.push_str(&format!(
+                "{}: {} dropped that came when their operation was over: {why}\n",
+                t.name,
+                counted(t.stale, "record")
             ));
         }
         if self.dead_letters() > 0 {

@@ -27,7 +27,8 @@ fn facet() -> FacetSpec {
 
 fn spec(facets: Vec<FacetSpec>) -> DecodeSpec {
     let path = FieldPath::literal;
-    DecodeSpec { key: vec![path("/annotation_id")], version: None, delete: Some(path("/deleted")), time: None, facets }
+    let (key, delete) = (vec![path("/annotation_id")], Some(path("/deleted")));
+    DecodeSpec { key, delete, facets, ..DecodeSpec::default() }
 }
 
 fn position() -> Position {
@@ -139,7 +140,8 @@ fn the_fingerprint_is_pinned_and_tells_settings_apart() {
 fn the_format_is_pinned() {
     let composite = Key::Composite(vec!["a7".into(), Scalar::Int(-2), Scalar::UInt(u64::MAX)].into());
     let position = Position { source: 1, partition: 300, offset: 5 };
-    let deletion = |time_ns| Record::made(&composite, State { position, version: Some(-3), time_ns }, None);
+    let deletion =
+        |time_ns| Record::made(&composite, State { version: Some(-3), time_ns, ..State::at(position) }, None);
     let (key, value) = encoded(&deletion(None));
     let numbers = [&[1, 0xfe], &[0xff; 7][..], &[2], &[0xff; 8]].concat();
     assert_eq!(key, [&[16, 3, 3, 2, b'a', b'7'][..], &numbers].concat());
@@ -252,9 +254,9 @@ fn records() -> impl Strategy<Value = Record> {
     (keys(), time(), time(), position, prop::option::of(bodies())).prop_map(
         |(key, version, time_ns, (source, partition, offset), body)| {
             let mut writer = RecordWriter::default();
-            writer.key(&key);
+            writer.key(None, &key);
             let position = Position { source, partition, offset };
-            writer.state(&State { position, version, time_ns }, body.is_some());
+            writer.state(&State { version, time_ns, ..State::at(position) }, body.is_some());
             if let Some((payload, facets)) = &body {
                 writer.body(fingerprint(&two()), payload.len(), facets.len());
                 for facets in facets {

@@ -64,7 +64,8 @@ pub struct SourceSpec {
     pub version: Option<FieldPath>,
     /// The field whose `true` marks a record as a deletion.
     pub delete: Option<FieldPath>,
-    /// How long a versioned deletion is remembered, so that older records can not undo it.
+    /// How long a versioned deletion is remembered, so that older records can not undo it; and how an operation has ended, once a
+    /// newer one is shown.
     #[serde(default = "defaults::tombstones")]
     pub tombstones: Span,
     /// Lets rows go after a time; by default they stay.
@@ -118,7 +119,8 @@ pub struct UpsertSpec {
     pub version: Option<FieldPath>,
     /// The field whose `true` marks a record as a deletion.
     pub delete: Option<FieldPath>,
-    /// How long a versioned deletion is remembered, so that older records can not undo it.
+    /// How long a versioned deletion is remembered, so that older records can not undo it; and how an operation has ended, once a
+    /// newer one is shown.
     #[serde(default = "defaults::tombstones")]
     pub tombstones: Span,
     /// Lets rows go after a time; by default they stay.

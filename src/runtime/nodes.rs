@@ -169,6 +169,28 @@ mod tests {
     }
 
     #[test]
+    fn operations_are_the_same_however_they_are_written_down() {
+        let with = |operations: &str| {
+            let text = format!(
+                "name: a\nsources:\n  t: {{ memory: {{}}, key: /id, operation: {{ type: /t, pivot: /p, number: /n }}, \
+                 operations: {operations} }}\n  s: {{ memory: {{}} }}\nsinks:\n  out: {{ from: t, discard: {{}} }}\n"
+            );
+            nodes(&crate::pipeline::parse(&text, std::path::Path::new("/"), &|_| None).unwrap().pipeline)
+        };
+        let before = with("s");
+        assert_eq!(
+            before["table t"],
+            concat!(
+                r#"{"key":"/id","version":null,"delete":null,"operation":{"type":"/t","pivot":"/p","number":"/n"},"#,
+                r#""operations":{"from":"s","type":"/t","pivot":"/p","number":"/n","status":"/status","#,
+                r#""annotations":"/annotations"},"semantics":1}"#
+            )
+        );
+        assert_eq!(changed(&before, &with("{ from: s, pivot: /p, status: /status }")), []);
+        assert_eq!(changed(&before, &with("{ from: s, pivot: /q }"))[0].node, "table t");
+    }
+
+    #[test]
     fn a_changed_setting_is_named() {
         let node = |bucket: &str| BTreeMap::from([("fuse moments".to_owned(), format!(r#"{{"bucket":"{bucket}"}}"#))]);
         let changed = changed(&node("1s"), &node("2s"));

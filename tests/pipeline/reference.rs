@@ -10,13 +10,15 @@ use super::{golden, repository};
 const MARK: &str = "<!-- From here on made from the schema: REWRITE=1 cargo test --test pipeline -->\n";
 
 /// The sections of the page: a title, and the definition that it shows.
-const SECTIONS: [(&str, &str); 14] = [
+const SECTIONS: [(&str, &str); 16] = [
     ("The pipeline", ""),
     ("`dead_letters`", "DeadLetters"),
     ("`sources.NAME`", "SourceSpec"),
     ("`sources.NAME.file`", "FileSource"),
     ("`sources.NAME.memory`", "MemorySource"),
     ("`sources.NAME.retention`, `operators.NAME.upsert.retention`", "RetentionSpec"),
+    ("`sources.NAME.operation`, `operators.NAME.upsert.operation`", "OperationFields"),
+    ("`sources.NAME.operations`, `operators.NAME.upsert.operations`", "OperationsFields"),
     ("`operators.NAME`", "OperatorSpec"),
     ("`operators.NAME.fuse`", "FuseSpec"),
     ("`operators.NAME.fuse.range`", "RangeSpec"),

@@ -33,9 +33,8 @@ fn keyed(settings: &Settings<'_>, report: &mut Report) {
     let time = settings.mapping("retention").and_then(|retention| retention.text("time"));
     let paths = keys.into_iter().chain(settings.text("version")).chain(settings.text("delete")).chain(time);
     paths.for_each(|path| single_value(&path, report));
-    if let (Some(tombstones), None, true) =
-        (settings.text("tombstones"), settings.get("version"), settings.get("key").is_some())
-    {
+    let remembers = settings.get("version").is_some() || settings.get("operation").is_some();
+    if let (Some(tombstones), false, true) = (settings.text("tombstones"), remembers, settings.get("key").is_some()) {
         let message =
             "has no effect: without \"version\" the newest record is the last one, and no deletion is remembered";
         tombstones.warning(report, message, None);

@@ -49,50 +49,109 @@ pub fn pipeline(follow: bool, fuse: &str, sinks: &str) -> String {
     )
 }
 
-/// What one operation is known by.
-type Operation = (String, String, u64);
+/// The series of an operation, by type and asset, and its number.
+type Operation = (usize, u64);
 
-fn operation_of(line: &Value) -> Option<Operation> {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    Some((text(&line["type"])?, text(&line["associated_ids"]["ASSET_ID"])?, line["operation"].as_u64()?))
+/// Lines, as far as they matter for what is shown.
+pub struct Parsed<'l> {
+    annotations: Vec<Annotation<'l>>,
+    operations: Vec<(Operation, Said, &'l str)>,
 }
 
-/// The annotations that are shown in the end, by the plainest reading: how operations ended, how many ids each had, and the
-/// last line of each id in the newest that is complete. Ids must not be shared by annotations that are shown together.
-pub fn shown(annotations: &[String], operations: &[String]) -> Vec<String> {
-    let parse = |line: &String| serde_json::from_str::<Value>(line).expect("a good line");
-    let mut ends: BTreeMap<Operation, Option<u64>> = BTreeMap::new();
-    for line in operations.iter().map(parse) {
-        let operation = operation_of(&line).expect("an operation");
-        match line["status"].as_str() {
-            Some("FINISHED") => {
-                let awaits = line["annotations"].as_u64().unwrap_or(0);
-                let end = ends.entry(operation).or_insert(Some(awaits));
-                *end = end.map(|known| known.min(awaits));
+struct Annotation<'l> {
+    operation: Option<Operation>,
+    id: String,
+    is_deleted: bool,
+    line: &'l str,
+}
+
+#[derive(Clone, Copy)]
+enum Said {
+    Started,
+    Finished(u64),
+    Canceled,
+}
+
+impl<'l> Parsed<'l> {
+    pub fn new(annotations: &'l [String], operations: &'l [String]) -> Self {
+        let mut series: Vec<[String; 2]> = Vec::new();
+        let mut operation_of = |line: &Value| {
+            let number = line["operation"].as_u64()?;
+            let of = [&line["type"], &line["associated_ids"]["ASSET_ID"]].map(Value::to_string);
+            let at = series.iter().position(|known| *known == of).unwrap_or_else(|| {
+                series.push(of);
+                series.len() - 1
+            });
+            Some((at, number))
+        };
+        let parse = |line: &String| serde_json::from_str::<Value>(line).expect("a good line");
+        let annotations = annotations.iter().map(|line| {
+            let value = parse(line);
+            let id = value["annotation_id"].to_string();
+            Annotation { operation: operation_of(&value), id, is_deleted: value["deleted"] == true, line }
+        });
+        let annotations = annotations.collect();
+        let operations = operations.iter().map(|line| {
+            let value = parse(line);
+            let said = match value["status"].as_str() {
+                Some("FINISHED") => Said::Finished(value["annotations"].as_u64().unwrap_or(0)),
+                Some("CANCELED") => Said::Canceled,
+                _ => Said::Started,
+            };
+            (operation_of(&value).expect("an operation"), said, line.as_str())
+        });
+        Parsed { annotations, operations: operations.collect() }
+    }
+
+    /// How operations have ended by the first lines that say something of them: with what they wait for, or canceled. And the
+    /// lines that say something else later.
+    fn ends(&self, operations: usize) -> (BTreeMap<Operation, Option<u64>>, Vec<&'l str>) {
+        let (mut ends, mut refused) = (BTreeMap::new(), Vec::new());
+        for (operation, said, line) in &self.operations[..operations] {
+            match (ends.get(operation), said) {
+                (_, Said::Started) | (Some(None), Said::Canceled) => (),
+                (Some(Some(_)), Said::Canceled) | (Some(None), Said::Finished(_)) => refused.push(*line),
+                (Some(Some(known)), Said::Finished(awaits)) => _ = ends.insert(*operation, Some(*awaits.min(known))),
+                (None, Said::Finished(awaits)) => _ = ends.insert(*operation, Some(*awaits)),
+                (None, Said::Canceled) => _ = ends.insert(*operation, None),
             }
-            Some("CANCELED") => _ = ends.entry(operation).or_insert(None),
-            _ => (),
         }
+        (ends, refused)
     }
-    let (mut ids, mut last) = (BTreeMap::<Operation, BTreeSet<String>>::new(), BTreeMap::new());
-    for line in annotations {
-        let value = parse(line);
-        let (operation, id) = (operation_of(&value), value["annotation_id"].as_str().expect("an id").to_owned());
-        operation.iter().for_each(|operation| _ = ids.entry(operation.clone()).or_default().insert(id.clone()));
-        last.insert((operation, id), (line, value["deleted"] == true));
+
+    /// The operations' lines that are dead letters.
+    pub fn refused(&self) -> Vec<&'l str> {
+        self.ends(self.operations.len()).1
     }
-    let complete = ends.iter().filter(|(operation, end)| {
-        end.is_some_and(|awaits| ids.get(operation).map_or(0, BTreeSet::len) as u64 >= awaits)
-    });
-    let newest: BTreeMap<_, _> = complete.map(|((kind, asset, number), _)| ((kind, asset), *number)).collect();
-    let is_shown = |operation: &Option<Operation>| {
-        operation.as_ref().is_none_or(|(kind, asset, number)| newest.get(&(kind, asset)) == Some(number))
-    };
-    let lines = last.into_iter().filter(|((operation, _), (_, deleted))| !deleted && is_shown(operation));
-    lines.map(|(_, (line, _))| line.clone()).collect()
+
+    /// What the first lines of both show, by the plainest reading: how operations ended, how many ids each had, and the last
+    /// line of each id in the newest that is complete.
+    pub fn shown(&self, annotations: usize, operations: usize) -> Vec<&'l str> {
+        let (ends, _) = self.ends(operations);
+        let (mut ids, mut last) = (BTreeMap::<Operation, BTreeSet<&str>>::new(), BTreeMap::new());
+        for annotation in &self.annotations[..annotations] {
+            let Annotation { operation, id, .. } = annotation;
+            operation.iter().for_each(|operation| _ = ids.entry(*operation).or_default().insert(id));
+            last.insert((*operation, id.as_str()), annotation);
+        }
+        let complete = ends.iter().filter(|(operation, end)| {
+            end.is_some_and(|awaits| ids.get(operation).map_or(0, BTreeSet::len) as u64 >= awaits)
+        });
+        let newest: BTreeMap<usize, u64> = complete.map(|((series, number), _)| (*series, *number)).collect();
+        let is_shown = |annotation: &&&Annotation<'l>| {
+            !annotation.is_deleted && annotation.operation.is_none_or(|(of, number)| newest.get(&of) == Some(&number))
+        };
+        last.values().filter(is_shown).map(|annotation| annotation.line).collect()
+    }
 }
 
-/// The documents of what is shown.
+/// The annotations that are shown in the end.
+pub fn shown(annotations: &[String], operations: &[String]) -> Vec<String> {
+    let shown = Parsed::new(annotations, operations).shown(annotations.len(), operations.len());
+    shown.into_iter().map(str::to_owned).collect()
+}
+
+/// The documents of what is shown. No two annotations that are shown may share an id.
 pub fn moments(annotations: &[String], operations: &[String], rules: &Rules) -> Documents {
     documents(shown(annotations, operations).iter().map(String::as_str), rules)
 }

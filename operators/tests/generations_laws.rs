@@ -453,7 +453,7 @@ fn capability_15_the_500_are_shown_until_the_600_are_there() {
     ];
     let first = Some((1, 500));
     assert_eq!(shown(&history), [None, None, None, first, first, first, first, Some((2, 600))]);
-    let mut canceled = history.clone();
+    let mut canceled = history;
     canceled[6] = vec![said(2, 4, Canceled)];
     canceled.iter_mut().skip(7).for_each(|epoch| epoch.push(said(2, 5, Finished(0))));
     assert_eq!(shown(&canceled), [None, None, None, first, first, first, first, first]);

@@ -13,7 +13,9 @@
 //!                                        ▲─────────────────────────each sink's upper────────────────────────┘
 //! ```
 //!
-//! Not drawn: the sealed frontier and the least upper go back to the sources, which pause when too much is in flight.
+//! Where annotations belong to operations, `generations` is in the place of `upsert`, and refuses into the dead letters. Not
+//! drawn: the sealed frontier and the least upper go back to the sources, which pause when too much is in
+//! flight.
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -148,11 +148,14 @@ fn every_mapping_of_the_schema_has_its_section() {
     }
 }
 
-/// The example on the page is a file that is read.
+/// The examples on the page are files that are read.
 #[test]
-fn the_example_on_the_page_is_valid() {
+fn the_examples_on_the_page_are_valid() {
     let page = std::fs::read_to_string(repository("docs/pipeline.md")).unwrap();
-    let example = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    let loaded = flowstone::pipeline::parse(example, std::path::Path::new("."), &|_| None).unwrap();
-    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let examples: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let loaded = flowstone::pipeline::parse(example, std::path::Path::new("."), &|_| None).unwrap();
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    }
 }

@@ -133,7 +133,7 @@ impl<R: Generational + Clone> Generations<R> {
             match role {
                 Role::Row(number) if self.series[at as usize].is_shown(number) => later.push((at, number, record)),
                 Role::Row(number) => {
-                    self.change(at, |series| series.repeat(epoch, number, record, rules, &mut |_, _| ()))
+                    self.change(at, |series| series.repeat(epoch, number, record, rules, &mut |_, _| ()));
                 }
                 Role::Operation(number, stage) => self.series[at as usize].end(epoch, number, stage, &record, rules),
                 Role::Free => (),

@@ -55,10 +55,12 @@ fn at_once() -> Antichain<<u64 as Timestamp>::Summary> {
     Antichain::from_elem(Default::default())
 }
 
+type Output<D> = OutputBuilder<u64, CapacityContainerBuilder<Vec<D>>>;
+
 struct Outputs<R: 'static, X: 'static> {
-    rows: OutputBuilder<u64, CapacityContainerBuilder<Vec<(R, u64, isize)>>>,
-    changes: OutputBuilder<u64, CapacityContainerBuilder<Vec<TableChange<R>>>>,
-    refused: OutputBuilder<u64, CapacityContainerBuilder<Vec<(R, X)>>>,
+    rows: Output<(R, u64, isize)>,
+    changes: Output<TableChange<R>>,
+    refused: Output<(R, X)>,
 }
 
 impl<R: Versioned + Clone + Send + 'static, X: 'static> Outputs<R, X> {

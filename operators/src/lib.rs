@@ -9,6 +9,7 @@
 //! | [`interval`] | half-open intervals in integer nanoseconds, and the grid of buckets |
 //! | [`route`] | which worker owns a key |
 //! | [`table`] | [`upsert`](table::upsert): records folded into at most one row a key |
+//! | [`mod@generations`] | [`generations`](generations::generations): of each series of operations, the rows of the newest that is finished |
 //! | [`mod@fuse`] | [`fuse`](fuse::fuse): what overlaps in time, per asset, becomes moments |
 //! | [`pace`] | whether those who take an output can follow |
 //! | `timeline` | what is there in the time of one key, indexed: the state behind operators on intervals |
@@ -75,6 +76,7 @@
 //! ```
 
 pub mod fuse;
+pub mod generations;
 pub mod interval;
 pub mod overlap;
 pub mod pace;

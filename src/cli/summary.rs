@@ -34,7 +34,12 @@ struct TableRow {
     superseded: u64,
     ambiguous: u64,
     expired: u64,
+    operations: u64,
+    refused: u64,
+    stale: u64,
+    swaps: u64,
     rows: u64,
+    hidden: u64,
 }
 
 struct SinkRow {
@@ -76,10 +81,15 @@ impl Summary {
             applied: read(&m.applied),
             deletions: read(&m.deletions),
             dead_letters: read(&m.dead_letters),
+            operations: read(&m.operations),
+            refused: read(&m.table.refused),
             superseded: read(&m.table.superseded),
             ambiguous: read(&m.table.ambiguous),
             expired: read(&m.table.expired),
+            stale: read(&m.table.stale),
+            swaps: read(&m.table.swaps),
             rows: read(&m.table.rows),
+            hidden: read(&m.table.hidden),
         });
         let sinks = metrics.sinks.iter().map(|(name, m)| SinkRow {
             name: name.clone(),
@@ -116,7 +126,7 @@ impl Summary {
             let counts = json!({
                 "records": t.records, "applied": t.applied, "deletions": t.deletions, "dead_letters": t.dead_letters,
                 "superseded": t.superseded, "ambiguous": t.ambiguous, "expired": t.expired,
-                "rows": t.rows,
+                "operations": t.operations, "refused": t.refused, "stale": t.stale, "swaps": t.swaps, "rows": t.rows, "hidden": t.hidden,
             });
             (t.name.clone(), counts)
         });
@@ -190,6 +200,7 @@ impl Summary {
                 counted(t.expired, "row")
             ));
         }
+        text.extend(self.tables.iter().flat_map(of_operations));
         if self.dead_letters() > 0 {
             text.push_str(&format!("{} in {}\n", counted(self.dead_letters(), "dead letter"), self.dead_letters_path));
         }
@@ -197,4 +208,18 @@ impl Summary {
         text.push_str(&format!("{} in {:.2} s on {workers}", self.name, self.seconds));
         text
     }
+}
+
+/// What there is to say of a table's operations, a line each.
+fn of_operations(t: &TableRow) -> Vec<String> {
+    let records = |n: u64| counted(n, "record");
+    let swaps = counted(t.swaps, "operation");
+    let said = [
+        (t.operations, format!("{} about operations; the rows of {swaps} came to be shown", records(t.operations))),
+        (t.refused, format!("{} refused that would end an operation a second time", records(t.refused))),
+        (t.hidden, format!("{} of operations that are not finished", counted(t.hidden, "row"))),
+        (t.stale, format!("{} dropped, of operations that are canceled or older than what is shown", records(t.stale))),
+    ];
+    let said = said.into_iter().filter(|(count, _)| *count > 0);
+    said.map(|(_, said)| format!("{}: {said}\n", t.name)).collect()
 }

@@ -5,8 +5,11 @@ use std::collections::HashMap;
 use flowstone_operators::fuse::{Emit as Form, FuseOptions};
 use flowstone_operators::interval::{Boundary, Grid};
 
-use super::model::{Emit, End, FuseSpec, OnLag, Pipeline, SinkSpec};
-use crate::record::{DecodeSpec, FacetSpec, FieldPath};
+use super::model::{
+    self, Emit, End, FuseSpec, OnLag, OperationFields, OperationsFields, Pipeline, RetentionSpec, SinkSpec,
+};
+use super::units::Span;
+use crate::record::{DecodeSpec, FacetSpec, FieldPath, OperationSpec, OperationsSpec};
 
 /// The name of the collection of records that could not be processed.
 pub const DEAD_LETTERS: &str = "dead_letters";
@@ -37,12 +40,28 @@ pub struct TablePlan {
     pub remember_ms: u64,
     /// How long rows stay after their time, in nanoseconds; by default for ever.
     pub keep_ns: Option<u64>,
+    /// Where it says which operations are finished, if its rows belong to operations.
+    pub operations: Option<OperationsPlan>,
+}
+
+/// A source of operations.
+#[derive(Clone, Debug)]
+pub struct OperationsPlan {
+    /// The source.
+    pub source: usize,
+    /// What is taken from its records.
+    pub decode: OperationsSpec,
 }
 
 impl TablePlan {
     /// Whether its rows are only added: they have no keys of their own.
     pub fn is_stream(&self) -> bool {
         self.decode.key.is_empty()
+    }
+
+    /// All sources that its state is made of.
+    pub fn all_sources(&self) -> impl Iterator<Item = usize> {
+        self.sources.iter().copied().chain(self.operations.as_ref().map(|operations| operations.source))
     }
 }
 
@@ -186,40 +205,81 @@ fn tables(pipeline: &Pipeline) -> Vec<TablePlan> {
     for (number, (name, source)) in pipeline.sources.iter().enumerate() {
         let is_read = pipeline.sinks.values().any(|sink| sink.from == *name);
         if source.key.is_some() || is_read {
-            let key = source.key.as_ref().map_or(Vec::new(), |key| key.as_slice().to_vec());
-            tables.push(TablePlan {
-                name: name.clone(),
-                sources: vec![number],
-                decode: DecodeSpec {
-                    key,
-                    version: source.version.clone(),
-                    delete: source.delete.clone(),
-                    time: source.retention.as_ref().map(|retention| retention.time.clone()),
-                    facets: Vec::new(),
-                },
-                remember_ms: source.tombstones.nanos() as u64 / 1_000_000,
-                keep_ns: source.retention.as_ref().map(|retention| retention.keep.nanos() as u64),
-            });
+            let rules = Rules {
+                key: source.key.as_ref().map_or(&[], |key| key.as_slice()),
+                version: source.version.as_ref(),
+                delete: source.delete.as_ref(),
+                tombstones: source.tombstones,
+                retention: source.retention.as_ref(),
+                operations: source.operation.as_ref().zip(source.operations.as_ref()),
+            };
+            tables.push(rules.table(name, vec![number], pipeline));
         }
     }
     for (name, operator) in &pipeline.operators {
         let Some(upsert) = &operator.upsert else { continue };
-        let number = |from: &String| pipeline.sources.get_index_of(from).expect("validated: upsert reads sources");
-        tables.push(TablePlan {
-            name: name.clone(),
-            sources: upsert.from.as_slice().iter().map(number).collect(),
-            decode: DecodeSpec {
-                key: upsert.key.as_slice().to_vec(),
-                version: upsert.version.clone(),
-                delete: upsert.delete.clone(),
-                time: upsert.retention.as_ref().map(|retention| retention.time.clone()),
-                facets: Vec::new(),
-            },
-            remember_ms: upsert.tombstones.nanos() as u64 / 1_000_000,
-            keep_ns: upsert.retention.as_ref().map(|retention| retention.keep.nanos() as u64),
-        });
+        let rules = Rules {
+            key: upsert.key.as_slice(),
+            version: upsert.version.as_ref(),
+            delete: upsert.delete.as_ref(),
+            tombstones: upsert.tombstones,
+            retention: upsert.retention.as_ref(),
+            operations: upsert.operation.as_ref().zip(upsert.operations.as_ref()),
+        };
+        let sources = upsert.from.as_slice().iter().map(|from| source_number(pipeline, from)).collect();
+        tables.push(rules.table(name, sources, pipeline));
     }
     tables
+}
+
+/// What a keyed source and an `upsert` say alike of the table that they are.
+struct Rules<'p> {
+    key: &'p [FieldPath],
+    version: Option<&'p FieldPath>,
+    delete: Option<&'p FieldPath>,
+    tombstones: Span,
+    retention: Option<&'p RetentionSpec>,
+    operations: Option<(&'p OperationFields, &'p model::OperationsSpec)>,
+}
+
+impl Rules<'_> {
+    fn table(self, name: &str, sources: Vec<usize>, pipeline: &Pipeline) -> TablePlan {
+        let operations = self.operations.map(|(fields, operations)| {
+            let decode = operations_spec(operations.fields(fields), fields);
+            OperationsPlan { source: source_number(pipeline, operations.from()), decode }
+        });
+        TablePlan {
+            name: name.to_owned(),
+            sources,
+            decode: DecodeSpec {
+                key: self.key.to_vec(),
+                version: self.version.cloned(),
+                delete: self.delete.cloned(),
+                time: self.retention.map(|retention| retention.time.clone()),
+                operation: self.operations.map(|(fields, _)| operation_spec(fields)),
+                facets: Vec::new(),
+            },
+            remember_ms: self.tombstones.nanos() as u64 / 1_000_000,
+            keep_ns: self.retention.map(|retention| retention.keep.nanos() as u64),
+            operations,
+        }
+    }
+}
+
+fn source_number(pipeline: &Pipeline, name: &str) -> usize {
+    pipeline.sources.get_index_of(name).expect("validated: tables read sources")
+}
+
+fn operation_spec(fields: &OperationFields) -> OperationSpec {
+    OperationSpec { kind: fields.kind.clone(), pivot: fields.pivot.clone(), number: fields.number.clone() }
+}
+
+/// `rows` has the fields of the rows, which stand for those that are not given.
+fn operations_spec(fields: OperationsFields, rows: &OperationFields) -> OperationsSpec {
+    let OperationsFields { from: _, kind, pivot, number, status, annotations } = fields;
+    let or = |field: Option<FieldPath>, of_rows: &FieldPath| field.unwrap_or_else(|| of_rows.clone());
+    let (kind, pivot, number) = (or(kind, &rows.kind), or(pivot, &rows.pivot), or(number, &rows.number));
+    OperationsSpec { operation: OperationSpec { kind, pivot, number }, status, annotations }
 }
 
 fn facet_spec(spec: &FuseSpec) -> FacetSpec {

@@ -64,11 +64,16 @@ pub struct SourceSpec {
     pub version: Option<FieldPath>,
     /// The field whose `true` marks a record as a deletion.
     pub delete: Option<FieldPath>,
-    /// How long a versioned deletion is remembered, so that older records can not undo it.
+    /// How long a versioned deletion is remembered, so that older records can not undo it; and how an operation has ended, once a
+    /// newer one is shown.
     #[serde(default = "defaults::tombstones")]
     pub tombstones: Span,
     /// Lets rows go after a time; by default they stay.
     pub retention: Option<RetentionSpec>,
+    /// Which operation (run of a model) a row belongs to: it is shown when that one is finished. Needs `operations`.
+    pub operation: Option<OperationFields>,
+    /// The source without a key that says which operations are finished or canceled, or a mapping with its fields.
+    pub operations: Option<OperationsSpec>,
     /// Longer records are dead letters.
     #[serde(default = "defaults::max_record_bytes")]
     pub max_record_bytes: ByteSize,
@@ -114,11 +119,16 @@ pub struct UpsertSpec {
     pub version: Option<FieldPath>,
     /// The field whose `true` marks a record as a deletion.
     pub delete: Option<FieldPath>,
-    /// How long a versioned deletion is remembered, so that older records can not undo it.
+    /// How long a versioned deletion is remembered, so that older records can not undo it; and how an operation has ended, once a
+    /// newer one is shown.
     #[serde(default = "defaults::tombstones")]
     pub tombstones: Span,
     /// Lets rows go after a time; by default they stay.
     pub retention: Option<RetentionSpec>,
+    /// Which operation (run of a model) a row belongs to: it is shown when that one is finished. Needs `operations`.
+    pub operation: Option<OperationFields>,
+    /// The source without a key that says which operations are finished or canceled, or a mapping with its fields.
+    pub operations: Option<OperationsSpec>,
 }
 
 /// How long rows stay. One goes within a minute after its time is over; a record that is older already never becomes a row.
@@ -130,6 +140,86 @@ pub struct RetentionSpec {
     pub time: FieldPath,
     /// How long a row stays after its time. May be changed; what is gone stays gone.
     pub keep: Span,
+}
+
+/// Which operation a row belongs to. Operations of one type and pivot follow each other by their numbers: shown are the rows of
+/// the newest that is finished, and rows without a number.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OperationFields {
+    /// The field that names what kind of rows the operation makes: a string or an integer.
+    #[serde(rename = "type")]
+    pub kind: FieldPath,
+    /// The field that names what it looks at, such as an asset: a string or an integer.
+    pub pivot: FieldPath,
+    /// The field that holds its number: an integer that is not negative. Rows without it belong to no operation.
+    pub number: FieldPath,
+}
+
+/// Where it says how operations stand.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OperationsSpec {
+    /// The source's name; its records have the operation in the same fields as the rows.
+    Source(#[schemars(length(min = 1))] String),
+    /// The source, and its fields.
+    Fields(OperationsFields),
+}
+
+impl OperationsSpec {
+    /// The source.
+    pub fn from(&self) -> &str {
+        match self {
+            OperationsSpec::Source(from) => from,
+            OperationsSpec::Fields(fields) => &fields.from,
+        }
+    }
+
+    /// All fields, if rows have those of `operation`.
+    pub fn fields(&self, operation: &OperationFields) -> OperationsFields {
+        let mut fields = match self {
+            OperationsSpec::Source(from) => OperationsFields { from: from.clone(), ..OperationsFields::default() },
+            OperationsSpec::Fields(fields) => fields.clone(),
+        };
+        fields.kind.get_or_insert_with(|| operation.kind.clone());
+        fields.pivot.get_or_insert_with(|| operation.pivot.clone());
+        fields.number.get_or_insert_with(|| operation.number.clone());
+        fields
+    }
+}
+
+/// The records that say how operations stand. Those of one operation belong into one partition of the source: it ends once.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OperationsFields {
+    /// A source without a key.
+    pub from: String,
+    /// The field that holds the operation's type; by default that of the rows.
+    #[serde(rename = "type")]
+    pub kind: Option<FieldPath>,
+    /// The field that holds its pivot; by default that of the rows.
+    pub pivot: Option<FieldPath>,
+    /// The field that holds its number; by default that of the rows.
+    pub number: Option<FieldPath>,
+    /// The field that says how it stands: `STARTED`, `FINISHED` or `CANCELED`.
+    #[serde(default = "defaults::status")]
+    pub status: FieldPath,
+    /// The field that says of a finished one how many rows it has: they are shown once so many have come. Without it, at once.
+    #[serde(default = "defaults::annotations")]
+    pub annotations: FieldPath,
+}
+
+impl Default for OperationsFields {
+    fn default() -> Self {
+        OperationsFields {
+            from: String::new(),
+            kind: None,
+            pivot: None,
+            number: None,
+            status: defaults::status(),
+            annotations: defaults::annotations(),
+        }
+    }
 }
 
 /// Fuses annotations that overlap in time, per asset.
@@ -357,6 +447,12 @@ mod defaults {
     }
     pub(super) fn max_record_bytes() -> ByteSize {
         ByteSize(16 << 20)
+    }
+    pub(super) fn status() -> FieldPath {
+        FieldPath::literal("/status")
+    }
+    pub(super) fn annotations() -> FieldPath {
+        FieldPath::literal("/annotations")
     }
     pub(super) fn bucket() -> Span {
         Span::from_millis(1_000)

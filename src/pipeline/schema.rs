@@ -80,7 +80,7 @@ mod tests {
             let spec = &definitions[name];
             let is_mapping = |field: &Value| resolve(field, definitions).0.get("type").is_some_and(|t| t == "object");
             let fields = spec["properties"].as_object().unwrap().iter();
-            let is_kind = |name: &&str| *name != "retention";
+            let is_kind = |name: &&str| !["retention", "operation"].contains(name);
             let mappings = fields.filter(|(_, f)| is_mapping(f)).map(|(name, _)| name.as_str());
             let kinds: Vec<&str> = mappings.filter(is_kind).collect();
             let choices = spec["oneOf"].as_array().unwrap().iter();

@@ -68,11 +68,11 @@ impl<'a> Checker<'a> {
 
     /// Whether a choice is the one that was meant, by its type alone.
     fn fits(&self, node: &Node, choice: &Value) -> bool {
-        let list = type_of(resolve(choice, self.definitions).0) == "array";
+        let kind = type_of(resolve(choice, self.definitions).0);
         match &node.content {
-            Content::List(_) => list,
-            Content::Scalar(scalar) => !list && !scalar.is_null(),
-            Content::Map(_) => false,
+            Content::List(_) => kind == "array",
+            Content::Scalar(scalar) => !matches!(kind, "array" | "object") && !scalar.is_null(),
+            Content::Map(_) => kind == "object",
         }
     }
 

@@ -12,7 +12,7 @@ mod scalar;
 mod select;
 mod versioned;
 
-pub use decode::{DecodeSpec, Decoder, FacetSpec};
+pub use decode::{DecodeSpec, Decoder, FacetSpec, OperationDecoder, OperationSpec, OperationsSpec};
 pub(crate) use interner::Interner;
 pub use packed::{Facets, Record};
 pub use path::{FieldPath, Segment};

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use flowstone_operators::generations::Stage;
 use flowstone_operators::interval::Interval;
 use flowstone_operators::route::Route;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -133,6 +134,29 @@ impl Record {
         self.state().version
     }
 
+    /// Whether an older record of its key may still come after it, though it has no version.
+    pub(super) fn is_remembered(&self) -> bool {
+        self.state().is_remembered
+    }
+
+    /// How the operation stands that it is about.
+    pub(super) fn stage(&self) -> Option<Stage> {
+        self.state().stage
+    }
+
+    /// Of a record about an operation: the same at another stage.
+    pub(super) fn at_stage(&self, stage: Stage) -> Self {
+        let payload = self.payload();
+        let mut writer = codec::RecordWriter::default();
+        writer.key_bytes(self.key_bytes(), self.route());
+        writer.state(&codec::State { stage: Some(stage), ..self.state() }, payload.is_some());
+        if let Some(payload) = payload {
+            writer.body(0, payload.len(), 0);
+            writer.payload(payload);
+        }
+        writer.finish()
+    }
+
     /// What decides which of two records of one key is newer.
     pub(super) fn order(&self) -> (Option<i64>, Position) {
         let state = self.state();
@@ -256,7 +280,7 @@ impl Record {
     /// A row of no use for any operator, or a deletion.
     pub(crate) fn made(key: &super::Key, state: codec::State, payload: Option<&[u8]>) -> Self {
         let mut writer = codec::RecordWriter::default();
-        writer.key(key);
+        writer.key(None, key);
         writer.state(&state, payload.is_some());
         if let Some(payload) = payload {
             writer.body(0, payload.len(), 0);

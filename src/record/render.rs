@@ -208,8 +208,8 @@ mod tests {
         let slice = Slice { start: 1, end: payload.len() as u32 - 1 };
         let position = Position { source: 0, partition: 0, offset: n.into() };
         let mut writer = RecordWriter::default();
-        writer.key(&Key::One(i64::from(n).into()));
-        writer.state(&State { position, version: None, time_ns: None }, true);
+        writer.key(None, &Key::One(i64::from(n).into()));
+        writer.state(&State::at(position), true);
         writer.body(0, payload.len(), 1);
         let (asset, interval) = (ScalarRef::Str("a7"), Interval::new(0, 1));
         let pieces = std::iter::once(ChildPiece::new(slice, Lead::None)).collect();

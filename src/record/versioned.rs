@@ -1,8 +1,8 @@
 //! Records as tables fold them.
 
+use flowstone_operators::generations::{Generational, Role, Stage};
 use flowstone_operators::table::Versioned;
-
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::{DeadLetter, Position, Record};
 
@@ -10,6 +10,11 @@ use super::{DeadLetter, Position, Record};
 impl Versioned for Record {
     fn route(&self) -> u64 {
         self.route()
+    }
+
+    /// The rows of the operations of a series have one route.
+    fn key_hash(&self) -> u64 {
+        if self.key().operation().is_some() { xxh3_64(self.key_bytes()) } else { self.route() }
     }
 
     fn same_key(&self, other: &Self) -> bool {
@@ -25,7 +30,7 @@ impl Versioned for Record {
     }
 
     fn is_remembered(&self) -> bool {
-        self.version().is_some()
+        self.version().is_some() || self.is_remembered()
     }
 
     fn same_row(&self, other: &Self) -> bool {
@@ -42,6 +47,25 @@ impl Versioned for Record {
     fn expires(&self, keep_ns: u64) -> Option<u64> {
         let end_ns = i128::from(self.time_ns()?) + i128::from(keep_ns);
         Some(u64::try_from(end_ns.max(0)).map_or(u64::MAX, |end_ns| end_ns.div_ceil(1_000_000)))
+    }
+}
+
+impl Generational for Record {
+    fn role(&self) -> Role {
+        let key = self.key();
+        match key.operation() {
+            None => Role::Free,
+            Some(operation) if key.is_operation() => Role::Operation(operation.number, self.stage()),
+            Some(operation) => Role::Row(operation.number),
+        }
+    }
+
+    fn same_series(&self, other: &Self) -> bool {
+        self.key().series() == other.key().series()
+    }
+
+    fn fulfilled(&self) -> Self {
+        self.at_stage(Stage::Finished { awaits: 0 })
     }
 }
 
@@ -99,7 +123,7 @@ mod tests {
     #[test]
     fn a_record_is_over_at_the_first_epoch_at_or_after_the_end_of_its_time() {
         let position = Position { source: 0, partition: 0, offset: 0 };
-        let state = |time_ns| State { position, version: None, time_ns };
+        let state = |time_ns| State { time_ns, ..State::at(position) };
         let record = |time_ns| Record::made(&Key::One("a".into()), state(time_ns), None);
         assert_eq!(record(None).expires(1), None);
         assert_eq!(record(Some(5_000_000)).expires(2_000_000), Some(7));

@@ -13,13 +13,15 @@
 //!                                        ▲─────────────────────────each sink's upper────────────────────────┘
 //! ```
 //!
-//! Not drawn: the sealed frontier and the least upper go back to the sources, which pause when too much is in flight.
+//! Where annotations belong to operations, `generations` is in the place of `upsert`, and refuses into the dead letters. Not
+//! drawn: the sealed frontier and the least upper go back to the sources, which pause when too much is in
+//! flight.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowstone_operators::table::{TableInput, TableOptions, TableStart, Tick, tail, upsert};
+use flowstone_operators::table::{Tick, tail};
 use timely::dataflow::operators::vec::{Broadcast, Filter, Map};
 use timely::dataflow::operators::{Concat, Concatenate, ConnectLoop, Feedback, Probe};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
@@ -27,15 +29,14 @@ use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 use super::RunError;
 use super::clock::{self, EpochClock, Openings};
 use super::fusion::{Rows, moments_of, rejections};
-use super::memory::reaper;
 use super::setup::Setup;
+use super::tables::{Table, table};
 use crate::pipeline::compile::Collection;
 use crate::record::{DeadLetter, Row};
 use crate::sink::gate::gate;
 use crate::sink::lag::Detach;
 use crate::sink::shell::{Shell, Written, write};
 use crate::sink::{Never, Reveal};
-use crate::source::decode::decode;
 use crate::source::feeder::{Batch, Share};
 use crate::source::messages::Binding;
 use crate::source::operator::{Lag, source};
@@ -58,12 +59,12 @@ struct Collections<'scope> {
 }
 
 /// What sources put into the dataflow.
-struct Sources<'scope> {
-    batches: Vec<StreamVec<'scope, u64, Batch>>,
-    bindings: StreamVec<'scope, u64, Binding>,
-    reveals: StreamVec<'scope, u64, Reveal>,
+pub(super) struct Sources<'scope> {
+    pub batches: Vec<StreamVec<'scope, u64, Batch>>,
+    pub bindings: StreamVec<'scope, u64, Binding>,
+    pub reveals: StreamVec<'scope, u64, Reveal>,
     /// Only if a table lets rows go.
-    ticks: Option<StreamVec<'scope, u64, Tick>>,
+    pub ticks: Option<StreamVec<'scope, u64, Tick>>,
 }
 
 /// Builds the dataflow; `done` sees the end of all sinks, and of all that is recorded about them.
@@ -186,33 +187,14 @@ fn collections<'scope>(
     let SealedStreams { records: mut sealed, dead_letters: sealed_letters, hydrated } =
         sealed_changes(scope, setup.journal.clone(), &start.sealed, &readers, on_error);
     let (mut tables, mut rows, mut letters) = (Vec::new(), Vec::new(), Vec::new());
-    for (number, plan) in setup.plan.tables.iter().enumerate() {
-        let metrics = setup.metrics.tables[number].1.clone();
+    for number in 0..setup.plan.tables.len() {
         let id = start.tables[number];
-        let input = scope.concatenate(plan.sources.iter().map(|source| sources.batches[*source].clone()));
-        let (live, refused) = decode(input, &plan.name, &plan.decode, setup.source_names(), metrics.clone());
-        letters.push(refused);
         let sealed = sealed.remove(&id).expect("there is a stream for each table");
-        // A stream with two readers is copied: rows are made of tables only for sinks that read them.
-        let is_read = setup.plan.sinks.iter().any(|sink| sink.from == Collection::Table(number));
-        let as_row = |(record, epoch, diff)| (Row::Record(record), epoch, diff);
-        if plan.is_stream() {
-            let (appended, changed) = tail(live, sealed, journalled);
-            changes.push(changed.map(move |change| row::record(id, change)));
-            rows.push(is_read.then(|| appended.map(as_row)));
-            tables.push(None);
-            continue;
-        }
-        let table_start = TableStart { hydrate_at: start.sealed.hydrate_at, hidden_from: start.hidden_from };
-        let counters = metrics.table.clone();
-        let (remember, keep_ns) = (plan.remember_ms, plan.keep_ns);
-        let reaper = reaper();
-        let options = TableOptions { remember, keep_ns, counters, start: table_start, journalled, reaper };
-        let ticks = sources.ticks.clone().filter(|_| keep_ns.is_some());
-        let (table, changed) = upsert(TableInput { live, sealed, reveals: sources.reveals.clone(), ticks }, options);
+        let Table { read, rows: of_table, changes: changed } =
+            table(scope, setup, number, sources, sealed, &mut letters);
         changes.push(changed.map(move |change| row::record(id, change)));
-        rows.push(is_read.then(|| table.inner.clone().map(as_row)));
-        tables.push(Some(table));
+        tables.push(of_table);
+        rows.push(read);
     }
 
     let letter = |(row, _, _)| if let Row::DeadLetter(letter) = row { Some(letter) } else { None };

@@ -89,8 +89,9 @@ pub(super) fn reaper() -> Reaper {
 
 /// What holds memory, for people.
 fn holders(metrics: &Metrics, waiting: &Gauge) -> String {
-    let tables =
-        metrics.tables.iter().map(|(name, table)| format!("table {name:?} has {} rows", read(&table.table.rows)));
+    let tables = metrics.tables.iter().map(|(name, table)| {
+        format!("table {name:?} has {} rows", read(&table.table.rows) + read(&table.table.hidden))
+    });
     let waiting = format!("{} MB wait at the sinks", waiting.held_bytes() / 1_000_000);
     tables.chain([waiting]).collect::<Vec<_>>().join(", ")
 }

@@ -7,7 +7,7 @@
 //! | `nodes` | what has changed in the pipeline since |
 //! | [`forecast`] | what the next run would do, for people |
 //! | [`cluster`](Cluster) | several processes |
-//! | `dataflow`, `fusion` | which operator feeds which |
+//! | `dataflow`, `tables`, `fusion` | which operator feeds which |
 //! | [`clock`] | when epochs open and close, and which are hidden |
 //! | [`control`](Control) | stop, failure, phase: what all threads share |
 //! | [`metrics`], `memory` | what is counted; what the process may take |
@@ -27,6 +27,7 @@ mod opening;
 mod setup;
 mod start;
 mod stores;
+mod tables;
 
 pub use cluster::Cluster;
 pub use control::{Control, Phase};

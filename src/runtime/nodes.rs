@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::pipeline::Pipeline;
 use crate::pipeline::compile::{Collection, Plan};
-use crate::pipeline::model::{RetentionSpec, SinkSpec};
+use crate::pipeline::model::{OperationFields, OperationsSpec, RetentionSpec, SinkSpec};
 
 /// Raised when a table folds the same records to other rows than before.
 const TABLE_SEMANTICS: u32 = 1;
@@ -21,12 +21,14 @@ pub(super) fn nodes(pipeline: &Pipeline) -> BTreeMap<String, String> {
     for (name, source) in &pipeline.sources {
         let mut settings = json!({ "key": source.key, "version": source.version, "delete": source.delete });
         add_time(&mut settings, source.retention.as_ref());
+        add_operations(&mut settings, source.operation.as_ref(), source.operations.as_ref());
         nodes.insert(format!("table {name}"), text(settings, TABLE_SEMANTICS));
     }
     for (name, operator) in &pipeline.operators {
         if let Some(upsert) = &operator.upsert {
-            let mut settings = without(upsert, &["tombstones", "retention"]);
+            let mut settings = without(upsert, &["tombstones", "retention", "operation", "operations"]);
             add_time(&mut settings, upsert.retention.as_ref());
+            add_operations(&mut settings, upsert.operation.as_ref(), upsert.operations.as_ref());
             nodes.insert(format!("table {name}"), text(settings, TABLE_SEMANTICS));
         }
         if let Some(fuse) = &operator.fuse {
@@ -44,6 +46,14 @@ pub(super) fn nodes(pipeline: &Pipeline) -> BTreeMap<String, String> {
 fn add_time(settings: &mut Value, retention: Option<&RetentionSpec>) {
     if let Some(retention) = retention {
         settings["time"] = json!(retention.time);
+    }
+}
+
+/// All fields, whether they are given or not. A table without operations is what it was before there were any.
+fn add_operations(settings: &mut Value, fields: Option<&OperationFields>, operations: Option<&OperationsSpec>) {
+    if let (Some(fields), Some(operations)) = (fields, operations) {
+        settings["operation"] = json!(fields);
+        settings["operations"] = json!(operations.fields(fields));
     }
 }
 
@@ -156,6 +166,28 @@ mod tests {
             r#"{"key":"/id","version":null,"delete":null,"semantics":1}"#,
             "as before"
         );
+    }
+
+    #[test]
+    fn operations_are_the_same_however_they_are_written_down() {
+        let with = |operations: &str| {
+            let text = format!(
+                "name: a\nsources:\n  t: {{ memory: {{}}, key: /id, operation: {{ type: /t, pivot: /p, number: /n }}, \
+                 operations: {operations} }}\n  s: {{ memory: {{}} }}\nsinks:\n  out: {{ from: t, discard: {{}} }}\n"
+            );
+            nodes(&crate::pipeline::parse(&text, std::path::Path::new("/"), &|_| None).unwrap().pipeline)
+        };
+        let before = with("s");
+        assert_eq!(
+            before["table t"],
+            concat!(
+                r#"{"key":"/id","version":null,"delete":null,"operation":{"type":"/t","pivot":"/p","number":"/n"},"#,
+                r#""operations":{"from":"s","type":"/t","pivot":"/p","number":"/n","status":"/status","#,
+                r#""annotations":"/annotations"},"semantics":1}"#
+            )
+        );
+        assert_eq!(changed(&before, &with("{ from: s, pivot: /p, status: /status }")), []);
+        assert_eq!(changed(&before, &with("{ from: s, pivot: /q }"))[0].node, "table t");
     }
 
     #[test]

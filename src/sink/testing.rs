@@ -12,7 +12,7 @@ pub(super) fn row(key: &str, document: &str) -> Row {
 /// The same of any bytes.
 pub(super) fn row_of(key: &str, document: &[u8]) -> Row {
     let position = Position { source: 0, partition: 0, offset: 0 };
-    let state = State { position, version: None, time_ns: None };
+    let state = State::at(position);
     Row::Record(Record::made(&Key::One(Scalar::from(key)), state, Some(document)))
 }
 

@@ -13,19 +13,30 @@ use timely::progress::operate::FrontierInterest;
 use super::RawRecord;
 use super::feeder::Batch;
 use super::metrics::TableMetrics;
-use crate::record::{DeadLetter, DecodeSpec, Decoder, Key, Position, Record, Row, RowDiff, Scalar};
+use crate::record::{
+    DeadLetter, DecodeSpec, Decoder, Key, OperationDecoder, OperationsSpec, Position, Record, Row, RowDiff, Scalar,
+};
 
 /// Bytes of a payload that a dead letter keeps.
 const KEPT_BYTES: usize = 64 << 10;
 
-/// Decodes the batches of all sources that feed a table.
+/// What the records of a batch are to a table.
+#[derive(Clone, Copy, Debug)]
+pub enum Spec<'a> {
+    /// Rows, and deletions of rows.
+    Rows(&'a DecodeSpec),
+    /// They say how operations stand.
+    Operations(&'a OperationsSpec),
+}
+
+/// Decodes the batches of all sources that feed a table, with rows or with operations.
 ///
 /// Batches are spread over the workers, whoever read them: that moves a pointer, and one large file keeps all busy.
 /// `sources` are the names of all sources of the pipeline, by number.
 pub fn decode<'scope>(
     batches: StreamVec<'scope, u64, Batch>,
     table: &str,
-    spec: &DecodeSpec,
+    spec: &Spec<'_>,
     sources: Vec<Arc<str>>,
     metrics: Arc<TableMetrics>,
 ) -> (StreamVec<'scope, u64, Record>, StreamVec<'scope, u64, RowDiff>) {
@@ -40,7 +51,11 @@ pub fn decode<'scope>(
     let (letters, letter_stream) = builder.new_output();
     let mut records = OutputBuilder::<_, CapacityContainerBuilder<Vec<Record>>>::from(records);
     let mut letters = OutputBuilder::<_, CapacityContainerBuilder<Vec<RowDiff>>>::from(letters);
-    let mut shell = Shell { decoder: Decoder::new(spec), sources };
+    let decoder = match spec {
+        Spec::Rows(spec) => AnyDecoder::Rows(Box::new(Decoder::new(spec))),
+        Spec::Operations(spec) => AnyDecoder::Operations(Box::new(OperationDecoder::new(spec))),
+    };
+    let mut shell = Shell { decoder, sources };
 
     builder.build(move |_| {
         move |_| {
@@ -65,7 +80,11 @@ pub fn decode<'scope>(
                     metrics.records.fetch_add(count, Relaxed);
                     metrics.deletions.fetch_add(deletions, Relaxed);
                     metrics.dead_letters.fetch_add(dead, Relaxed);
-                    metrics.applied.fetch_add(count - deletions - dead, Relaxed);
+                    let others = match shell.decoder {
+                        AnyDecoder::Rows(_) => &metrics.applied,
+                        AnyDecoder::Operations(_) => &metrics.operations,
+                    };
+                    others.fetch_add(count - deletions - dead, Relaxed);
                 }
             });
         }
@@ -73,8 +92,13 @@ pub fn decode<'scope>(
     (record_stream, letter_stream)
 }
 
+enum AnyDecoder {
+    Rows(Box<Decoder>),
+    Operations(Box<OperationDecoder>),
+}
+
 struct Shell {
-    decoder: Decoder,
+    decoder: AnyDecoder,
     /// All sources of the pipeline, by number.
     sources: Vec<Arc<str>>,
 }
@@ -91,18 +115,27 @@ impl Shell {
         let result = match (payload, raw.oversized_bytes) {
             (_, Some(bytes)) => Err(format!("record of {bytes} bytes is longer than max_record_bytes")),
             (None, _) => Err("deletion without a key".to_owned()),
-            (Some(payload), None) => self.decoder.decode(payload, position, origin),
+            (Some(payload), None) => match &mut self.decoder {
+                AnyDecoder::Rows(decoder) => decoder.decode(payload, position, origin),
+                AnyDecoder::Operations(decoder) => decoder.decode(payload, position),
+            },
         };
         result.map_err(|reason| {
             let payload = payload.unwrap_or_default();
-            DeadLetter {
-                node: source.clone(),
-                origin: batch.name.clone(),
-                offset: raw.offset,
-                reason,
-                payload: payload[..payload.len().min(KEPT_BYTES)].into(),
-                payload_bytes: raw.oversized_bytes.unwrap_or(payload.len() as u64),
-            }
+            let letter = letter(source.clone(), batch.name.clone(), raw.offset, reason, payload);
+            DeadLetter { payload_bytes: raw.oversized_bytes.unwrap_or(letter.payload_bytes), ..letter }
         })
+    }
+}
+
+/// The dead letter of a record that was read from a partition of a source.
+pub fn letter(source: Arc<str>, partition: Arc<str>, offset: u64, reason: String, payload: &[u8]) -> DeadLetter {
+    DeadLetter {
+        node: source,
+        origin: partition,
+        offset,
+        reason,
+        payload: payload[..payload.len().min(KEPT_BYTES)].into(),
+        payload_bytes: payload.len() as u64,
     }
 }

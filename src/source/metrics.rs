@@ -18,7 +18,8 @@ pub struct SourceMetrics {
     pub paused_ns: AtomicU64,
 }
 
-/// Counters of a table. `lines = rows + deletions + dead letters`.
+/// Counters of a table. `records = rows + deletions + records about operations + dead letters`; what the table refuses of those
+/// about operations, it counts itself.
 #[derive(Debug, Default)]
 pub struct TableMetrics {
     /// Records that came in.
@@ -29,6 +30,8 @@ pub struct TableMetrics {
     pub deletions: AtomicU64,
     /// Of these, dead letters.
     pub dead_letters: AtomicU64,
+    /// Of these, about operations.
+    pub operations: AtomicU64,
     /// What the table itself counts.
     pub table: Arc<TableCounters>,
 }

@@ -17,6 +17,7 @@
 //! | `watch` | what no reader may see |
 //! | `compare` | contents of sinks |
 //! | `compaction` | cases whose source loses overwritten records between the runs |
+//! | `generations` | cases whose annotations belong to operations, so that many of them are swapped at once |
 //! | `failpoints` | which there are |
 
 // clippy.toml allows it in tests; helpers of tests are not seen as such.
@@ -29,7 +30,11 @@ mod case;
 mod compaction;
 mod compare;
 mod failpoints;
+mod generations;
 mod input;
+#[path = "../end_to_end/operations.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod operations;
 #[path = "../end_to_end/oracle.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod oracle;
@@ -97,8 +102,8 @@ impl Options {
     }
 }
 
-/// One case in so many is about compaction.
-const COMPACTION: u64 = 6;
+/// Of so many cases one is about compaction, and one about generations.
+const KINDS: u64 = 6;
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1).peekable();
@@ -123,7 +128,11 @@ fn main() -> ExitCode {
         let dir = root.join(format!("case-{seed}"));
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).expect("a directory");
-        let run = if seed % COMPACTION == 0 { compaction::run } else { case::run };
+        let run = match seed % KINDS {
+            0 => compaction::run,
+            3 => generations::run,
+            _ => case::run,
+        };
         let passed = catch_unwind(AssertUnwindSafe(|| run(seed, &dir, &failpoints, &mut tally))).is_ok();
         if !passed {
             eprintln!("case {seed} failed; kept in {dir:?}; again: cargo test --test crash -- --case {seed}");

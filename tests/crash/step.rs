@@ -215,7 +215,7 @@ impl Step {
 }
 
 /// Tells the watcher to end, also when this thread panics.
-struct AtEnd<'a>(&'a AtomicBool);
+pub struct AtEnd<'a>(pub &'a AtomicBool);
 
 impl Drop for AtEnd<'_> {
     fn drop(&mut self) {

@@ -5,6 +5,7 @@
 //! | `capabilities` | the worked example, and one test for each capability of fusion |
 //! | `contents` | any history gives what the oracle gives, whatever the workers, the order of lines, and the epochs |
 //! | `tables` | keys, versions, several sources, formats of files and columns |
+//! | `generations` | annotations of operations: what is shown when, swaps, what comes too late |
 //! | `reruns` | running again, also when there is less input |
 //! | `following` | `run`: input that grows, stops, sinks that wait for each other |
 //! | `bad_lines` | what can not be processed is a dead letter, and everything is counted |
@@ -23,6 +24,9 @@ mod command_line;
 mod contents;
 mod failures;
 mod following;
+mod generations;
+#[allow(dead_code, reason = "shared with other tests")]
+mod operations;
 #[allow(dead_code, reason = "shared with other tests")]
 mod oracle;
 mod reruns;

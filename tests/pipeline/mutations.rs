@@ -99,7 +99,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, rng_seed: RngSeed::Fixed(7), ..ProptestConfig::default() })]
 
     #[test]
-    fn a_damaged_file_is_answered(good in prop::sample::select(vec!["good_main", "good_everything"]), edits in prop::collection::vec(edit(), 1..6)) {
+    fn a_damaged_file_is_answered(good in prop::sample::select(vec!["good_main", "good_everything", "good_operations"]), edits in prop::collection::vec(edit(), 1..6)) {
         let text = std::fs::read_to_string(repository(&format!("tests/cases/pipeline/{good}.yaml"))).unwrap();
         let damaged = edits.iter().fold(text, |text, edit| apply(&text, edit));
         match parse(&damaged, Path::new("."), &|_| None) {

@@ -10,13 +10,15 @@ use super::{golden, repository};
 const MARK: &str = "<!-- From here on made from the schema: REWRITE=1 cargo test --test pipeline -->\n";
 
 /// The sections of the page: a title, and the definition that it shows.
-const SECTIONS: [(&str, &str); 14] = [
+const SECTIONS: [(&str, &str); 16] = [
     ("The pipeline", ""),
     ("`dead_letters`", "DeadLetters"),
     ("`sources.NAME`", "SourceSpec"),
     ("`sources.NAME.file`", "FileSource"),
     ("`sources.NAME.memory`", "MemorySource"),
     ("`sources.NAME.retention`, `operators.NAME.upsert.retention`", "RetentionSpec"),
+    ("`sources.NAME.operation`, `operators.NAME.upsert.operation`", "OperationFields"),
+    ("`sources.NAME.operations`, `operators.NAME.upsert.operations`", "OperationsFields"),
     ("`operators.NAME`", "OperatorSpec"),
     ("`operators.NAME.fuse`", "FuseSpec"),
     ("`operators.NAME.fuse.range`", "RangeSpec"),
@@ -159,11 +161,14 @@ fn every_mapping_of_the_schema_has_its_section() {
     }
 }
 
-/// The example on the page is a file that is read.
+/// The examples on the page are files that are read.
 #[test]
-fn the_example_on_the_page_is_valid() {
+fn the_examples_on_the_page_are_valid() {
     let page = std::fs::read_to_string(repository("docs/pipeline.md")).unwrap();
-    let example = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    let loaded = flowstone::pipeline::parse(example, std::path::Path::new("."), &|_| None).unwrap();
-    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let examples: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let loaded = flowstone::pipeline::parse(example, std::path::Path::new("."), &|_| None).unwrap();
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    }
 }

@@ -3,40 +3,30 @@
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
+use super::fold::Found;
 use super::versioned::Versioned;
-
-/// What closing an epoch found, besides the changes of rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
-    /// Records that came after a newer one of their key.
-    pub superseded: u64,
-    /// Keys whose records come from different partitions without a version.
-    pub ambiguous: u64,
-    /// Records that were too old to become rows.
-    pub expired: u64,
-}
 
 /// The newest record of each key that an epoch has seen so far, in the order in which keys were first seen.
 ///
 /// Order matters for speed alone: records that came together stand together in memory, and what follows visits them so.
 #[derive(Debug)]
-pub(super) struct Candidates<R> {
+pub(crate) struct Candidates<R> {
     newest: Vec<R>,
-    /// With half of the route beside it, growing and probing touch no record.
+    /// With half of the hash beside it, growing and probing touch no record.
     places: HashTable<Place>,
     found: Found,
 }
 
 #[derive(Debug)]
 struct Place {
-    half_route: u32,
+    half_hash: u32,
     /// In `newest`.
     at: u32,
 }
 
-/// A hash of half a route: the table takes some bits from each end of it.
-fn spread(half_route: u32) -> u64 {
-    u64::from(half_route) << 32 | u64::from(half_route)
+/// The table takes some bits from each end of a hash.
+fn spread(half_hash: u32) -> u64 {
+    u64::from(half_hash) << 32 | u64::from(half_hash)
 }
 
 impl<R> Default for Candidates<R> {
@@ -47,14 +37,14 @@ impl<R> Default for Candidates<R> {
 
 impl<R: Versioned> Candidates<R> {
     /// Takes a record in. Memory: one record a key, whatever the number of its versions.
-    pub(super) fn offer(&mut self, record: R) {
+    pub(crate) fn offer(&mut self, record: R) {
         // Not the upper half, by which keys are spread over workers.
-        let half_route = record.route() as u32;
-        let same = |place: &Place| place.half_route == half_route && self.newest[place.at as usize].same_key(&record);
-        match self.places.entry(spread(half_route), same, |place| spread(place.half_route)) {
+        let half_hash = record.key_hash() as u32;
+        let same = |place: &Place| place.half_hash == half_hash && self.newest[place.at as usize].same_key(&record);
+        match self.places.entry(spread(half_hash), same, |place| spread(place.half_hash)) {
             Entry::Vacant(vacant) => {
                 let at = u32::try_from(self.newest.len()).expect("fewer than 2^32 keys an epoch and worker");
-                vacant.insert(Place { half_route, at });
+                vacant.insert(Place { half_hash, at });
                 self.newest.push(record);
             }
             Entry::Occupied(occupied) => {
@@ -69,7 +59,7 @@ impl<R: Versioned> Candidates<R> {
     }
 
     /// The newest records, in the order in which their keys were first seen; and what was found on the way.
-    pub(super) fn finish(self) -> (Vec<R>, Found) {
+    pub(crate) fn finish(self) -> (Vec<R>, Found) {
         (self.newest, self.found)
     }
 }

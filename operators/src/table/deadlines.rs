@@ -13,7 +13,7 @@ const MAX_WIDTH: u64 = 60_000;
 /// Entries that may be of no use before they are thrown away.
 const SLACK: usize = 1024;
 
-/// By route, when rows have to be looked at.
+/// By the hash of their key, when rows have to be looked at.
 ///
 /// Each row has an entry in the bucket of its deadline or in an earlier one. One whose deadline moves back keeps the entry
 /// that it has, so that a row that is updated all the time costs no more than others; it is moved when it is looked at.
@@ -47,12 +47,12 @@ impl Deadlines {
         let Some(deadline) = self.of(record) else { return };
         let bucket = deadline / self.width;
         if before.and_then(|before| self.of(before)).is_none_or(|known| known / self.width > bucket) {
-            self.buckets.entry(bucket).or_default().push(record.route());
+            self.buckets.entry(bucket).or_default().push(record.key_hash());
             self.entries += 1;
         }
     }
 
-    /// Takes the routes of all rows that may be due; those that are not must be tracked again.
+    /// Takes the hashes of all rows that may be due; those that are not must be tracked again.
     pub(super) fn take(&mut self, epoch: u64) -> impl Iterator<Item = u64> + use<> {
         let later = self.buckets.split_off(&(epoch / self.width + 1));
         let taken = std::mem::replace(&mut self.buckets, later);
@@ -74,7 +74,7 @@ impl Deadlines {
     /// What all entries take, in bytes.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        let bucket = |routes: &Vec<u64>| size_of::<(u64, Vec<u64>)>() + routes.capacity() * size_of::<u64>();
+        let bucket = |hashes: &Vec<u64>| size_of::<(u64, Vec<u64>)>() + hashes.capacity() * size_of::<u64>();
         self.buckets.values().map(bucket).sum()
     }
 

@@ -3,7 +3,7 @@
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use super::rows::Rows;
+use super::fold::Fold;
 use super::versioned::Versioned;
 
 /// What the rows of a table were when they were last shown, for the keys that changed since.
@@ -14,28 +14,28 @@ use super::versioned::Versioned;
 pub(super) enum Held<R> {
     /// Nothing was ever shown: everything is new.
     All,
-    /// `(route, a record of the key, its row when it was last shown)`
+    /// `(hash, a record of the key, its row when it was last shown)`
     Changed(HashTable<(u64, R, Option<R>)>),
 }
 
 impl<R: Versioned + Clone> Held<R> {
     /// Nothing has changed since `rows` were shown.
-    pub(super) fn since(rows: &Rows<R>) -> Self {
+    pub(super) fn since(rows: &impl Fold<R>) -> Self {
         if rows.is_empty() { Held::All } else { Held::Changed(HashTable::new()) }
     }
 
     /// Takes in a change of a row that is not shown. The first of a key says what was shown.
     pub(super) fn hold(&mut self, row: &R, diff: isize) {
         let Held::Changed(changed) = self else { return };
-        let route = row.route();
-        let same = |(other, key, _): &(u64, R, Option<R>)| *other == route && key.same_key(row);
-        if let Entry::Vacant(vacant) = changed.entry(route, same, |(route, _, _)| *route) {
-            vacant.insert((route, row.clone(), (diff < 0).then(|| row.clone())));
+        let hash = row.key_hash();
+        let same = |(other, key, _): &(u64, R, Option<R>)| *other == hash && key.same_key(row);
+        if let Entry::Vacant(vacant) = changed.entry(hash, same, |(hash, _, _)| *hash) {
+            vacant.insert((hash, row.clone(), (diff < 0).then(|| row.clone())));
         }
     }
 
     /// Shows the net change. Without `more` epochs to come, the rows are given away.
-    pub(super) fn reveal(self, rows: &mut Rows<R>, more: bool, mut emit: impl FnMut(R, isize)) {
+    pub(super) fn reveal(self, rows: &mut impl Fold<R>, more: bool, mut emit: impl FnMut(R, isize)) {
         match self {
             Held::All if !more => rows.drain().for_each(|row| emit(row, 1)),
             Held::All => rows.iter().for_each(|row| emit(row.clone(), 1)),

@@ -14,18 +14,27 @@
 //! | `rows` | what an epoch changes; which deletions are remembered; load and replay of what is sealed |
 //! | `deadlines` | when rows are due, if a table keeps them only for a time |
 //! | `held` | the net change of epochs that are not shown one by one |
-//! | `operator` | the dataflow shell of [`upsert`]: exchange by key, epochs |
+//! | `fold` | what a table makes of its records: `rows`, or [`generations`](crate::generations) of them |
+//! | `state` | what happens when an epoch is complete, whatever the fold |
+//! | `shell` | the dataflow around it: exchange by key, epochs |
+//! | `options` | what a table reads, and how it is set up |
+//! | `operator` | [`upsert`] |
 //! | `tail` | [`tail()`]: streams, which are kept only until everybody has read them |
 
-mod candidates;
+pub(crate) mod candidates;
 mod deadlines;
+pub(crate) mod fold;
 mod held;
 mod operator;
-mod rows;
+mod options;
+pub(crate) mod rows;
+pub(crate) mod shell;
+mod state;
 mod tail;
 mod versioned;
 
-pub use operator::{TableCounters, TableInput, TableOptions, TableStart, Tick, upsert};
+pub use operator::upsert;
+pub use options::{TableCounters, TableInput, TableOptions, TableStart, Tick};
 pub use rows::TableChange;
 pub use tail::tail;
 pub use versioned::Versioned;

@@ -6,6 +6,10 @@ use std::sync::Arc;
 pub trait Versioned {
     /// The routing hash of the key.
     fn route(&self) -> u64;
+    /// A hash of the whole key, by which records are found in memory. Keys that share a route need one of their own.
+    fn key_hash(&self) -> u64 {
+        self.route()
+    }
     /// Whether both have the same key.
     fn same_key(&self, other: &Self) -> bool;
     /// Whether this record comes after `other`, which has the same key. A total order, whatever order records arrive in.
@@ -29,6 +33,9 @@ pub trait Versioned {
 impl<R: Versioned> Versioned for Arc<R> {
     fn route(&self) -> u64 {
         (**self).route()
+    }
+    fn key_hash(&self) -> u64 {
+        (**self).key_hash()
     }
     fn same_key(&self, other: &Self) -> bool {
         (**self).same_key(other)

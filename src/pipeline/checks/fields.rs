@@ -35,18 +35,32 @@ fn keyed(settings: &Settings<'_>, report: &mut Report) {
     for again in duplicates(&keys) {
         again.problem(report, format!("{:?} is in the key already", again.text), None);
     }
-    let retention = settings.get("retention");
-    let retention = retention.map(|entry| Settings { path: join(&settings.path, "retention"), node: &entry.value });
-    let time = retention.and_then(|retention| retention.text("time"));
+    operation(settings, report);
+    let time = settings.mapping("retention").and_then(|retention| retention.text("time"));
     let paths = keys.into_iter().chain(settings.text("version")).chain(settings.text("delete")).chain(time);
     paths.for_each(|path| single_value(&path, report));
-    if let (Some(tombstones), None, true) =
-        (settings.text("tombstones"), settings.get("version"), settings.get("key").is_some())
-    {
+    let remembers = settings.get("version").is_some() || settings.get("operation").is_some();
+    if let (Some(tombstones), false, true) = (settings.text("tombstones"), remembers, settings.get("key").is_some()) {
         let message =
             "has no effect: without \"version\" the newest record is the last one, and no deletion is remembered";
         tombstones.warning(report, message, None);
     }
+}
+
+/// Which operation a row belongs to, and where it says how those stand: neither is of use without the other.
+fn operation(settings: &Settings<'_>, report: &mut Report) {
+    let mappings = ["operation", "operations"].into_iter().filter_map(|field| settings.mapping(field));
+    let fields = ["type", "pivot", "number", "status", "annotations"];
+    mappings.flat_map(|mapping| fields.map(|field| mapping.text(field))).flatten().for_each(|path| {
+        single_value(&path, report);
+    });
+    let mut needs = |field: &str, other: &str, hint: &str| {
+        let Some(Entry { at, .. }) = settings.get(field).filter(|_| settings.get(other).is_none()) else { return };
+        let path = join(&settings.path, field);
+        report.problem(*at, &path, format!("{path}: means nothing without {other:?}"), Some(hint.to_owned()));
+    };
+    needs("operation", "operations", "name the source that says which operations are finished");
+    needs("operations", "operation", "say which fields hold a row's operation: { type: …, pivot: …, number: … }");
 }
 
 /// Settings that mean something only if there is a key.
@@ -54,7 +68,7 @@ fn without_key(source: &Item<'_>, report: &mut Report) {
     if source.is_keyed() {
         return;
     }
-    for field in ["version", "delete", "tombstones", "retention"] {
+    for field in ["version", "delete", "tombstones", "retention", "operation", "operations"] {
         if let Some(Entry { at, .. }) = source.get(field) {
             let path = join(&source.path(), field);
             let message = format!("{path}: means nothing without a key");
@@ -85,7 +99,7 @@ fn on_lag(sink: &Item<'_>, report: &mut Report) {
 }
 
 fn fuse_paths(fuse: &Settings<'_>, report: &mut Report) {
-    let range = fuse.get("range").map(|range| Settings { path: format!("{}.range", fuse.path), node: &range.value });
+    let range = fuse.mapping("range");
     let ends = range.iter().flat_map(|range| ["start", "end"].map(|field| range.text(field))).flatten();
     let single = ["by", "type"].into_iter().filter_map(|field| fuse.text(field)).chain(ends);
     single.for_each(|path| single_value(&path, report));

@@ -116,6 +116,17 @@ impl<'t> Settings<'t> {
         texts.collect()
     }
 
+    /// The mapping in a field.
+    fn mapping(&self, field: &str) -> Option<Settings<'t>> {
+        let entry = self.get(field)?;
+        Some(Settings { path: super::join(&self.path, field), node: &entry.value })
+    }
+
+    /// The source of operations: `operations: NAME`, or `operations: { from: NAME }`.
+    fn operations(&self) -> Option<Text<'t>> {
+        self.text("operations").or_else(|| self.mapping("operations")?.text("from"))
+    }
+
     /// The text in a field.
     fn text(&self, field: &str) -> Option<Text<'t>> {
         let entry = self.get(field)?;

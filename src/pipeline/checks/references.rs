@@ -15,6 +15,11 @@ pub(super) fn check(outline: &Outline<'_>, report: &mut Report) {
             }
         }
     }
+    for item in &outline.items {
+        if let Some(operations) = operations(item) {
+            operations_from(outline, item, &operations, report);
+        }
+    }
     for sink in outline.group(Group::Sink) {
         if let Some(from) = sink.settings().text("from") {
             sink_from(outline, sink, &from, report);
@@ -30,6 +35,40 @@ pub(super) fn check(outline: &Outline<'_>, report: &mut Report) {
 /// What an operator reads.
 fn reads<'t>(operator: &Item<'t>) -> Vec<Text<'t>> {
     ["fuse", "upsert"].into_iter().filter_map(|kind| operator.kind(kind)).flat_map(|s| s.texts("from")).collect()
+}
+
+/// Where a table reads how operations stand. Without a key, or if it is no table, that is reported elsewhere.
+fn operations<'t>(item: &Item<'t>) -> Option<Text<'t>> {
+    match item.group {
+        Group::Source => item.settings().operations().filter(|_| item.is_keyed()),
+        Group::Operator => item.kind("upsert").and_then(|upsert| upsert.operations()),
+        Group::Sink => None,
+    }
+}
+
+fn operations_from(outline: &Outline<'_>, table: &Item<'_>, from: &Text<'_>, report: &mut Report) {
+    let reader = "operations come from a source without a key";
+    let Some(target) = outline.find(from.text) else {
+        let valid = outline.group(Group::Source).filter(|source| !source.is_keyed()).map(|source| source.name);
+        let message = format!("no source is named {:?}", from.text);
+        return from.problem(report, message, name_hint(from.text, valid));
+    };
+    let name = target.name;
+    if target.group != Group::Source {
+        return from.problem(report, format!("{reader}, and {name:?} is {}", target.group.one()), None);
+    }
+    if target.is_keyed() {
+        let hint = format!("take {}.key out: all that is said of an operation counts, in its order", target.path());
+        return from.problem(report, format!("{reader}, and the source {name:?} has a key"), Some(hint));
+    }
+    if reads(table).iter().any(|read| read.text == name) {
+        let hint = "give operations a source of their own".to_owned();
+        from.problem(
+            report,
+            format!("the records of {name:?} are rows, and can not be operations as well"),
+            Some(hint),
+        );
+    }
 }
 
 fn operator_from(outline: &Outline<'_>, operator: &Item<'_>, from: &Text<'_>, report: &mut Report) {
@@ -203,6 +242,7 @@ fn cycles(nodes: usize, edges: impl Fn(usize) -> Vec<usize>) -> Vec<Vec<usize>> 
 fn unused(outline: &Outline<'_>, report: &mut Report) {
     let mut read: Vec<&str> = Vec::new();
     for item in &outline.items {
+        read.extend(operations(item).map(|operations| operations.text));
         let references = match item.group {
             Group::Source => continue,
             Group::Operator => reads(item),

@@ -84,7 +84,7 @@ impl Graph {
 
     /// Draws the sources and their tables; answers what sends records to the dead letters.
     fn sources(&mut self, pipeline: &Pipeline) -> Vec<(usize, &'static str)> {
-        let mut rejecting = Vec::new();
+        let (mut rejecting, mut reading) = (Vec::new(), Vec::new());
         for (name, source) in &pipeline.sources {
             let kind = match &source.file {
                 Some(file) => format!("file: {}{}", file.paths.join(", "), if file.follow { ", followed" } else { "" }),
@@ -96,11 +96,20 @@ impl Graph {
                 Some(key) => {
                     let table = self.vertex(Shape::Table, vec![name.clone(), format!("table by {}", paths(key))]);
                     self.edge(vertex, table, "records");
+                    if let Some(operations) = &source.operations {
+                        reading.push((operations.from(), table));
+                    }
                     table
                 }
                 None => vertex,
             };
             self.named.insert(name.clone(), named);
+        }
+        // A table may read a source that comes after it in the file.
+        for (from, table) in reading {
+            if let Some(from) = self.named.get(from) {
+                self.edge(*from, table, "operations");
+            }
         }
         rejecting
     }
@@ -131,7 +140,10 @@ impl Graph {
         for (name, operator) in &pipeline.operators {
             let fuse = operator.fuse.iter().map(|fuse| (&fuse.from, "rows"));
             let upsert = operator.upsert.iter().flat_map(|upsert| upsert.from.as_slice()).map(|from| (from, "records"));
-            for (from, label) in fuse.chain(upsert) {
+            let operations = operator.upsert.iter().filter_map(|upsert| upsert.operations.as_ref());
+            let operations = operations.map(|operations| (operations.from(), "operations"));
+            let records = fuse.chain(upsert).map(|(from, label)| (from.as_str(), label));
+            for (from, label) in records.chain(operations) {
                 if let (Some(from), Some(to)) = (self.named.get(from), self.named.get(name)) {
                     self.edge(*from, *to, label);
                 }

@@ -14,6 +14,11 @@ impl<'a> Input<'a> {
         Input { bytes }
     }
 
+    /// What is left.
+    pub(in crate::record) fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     #[inline]
     pub(in crate::record) fn byte(&mut self) -> Result<u8, CodecError> {
         let (first, rest) = self.bytes.split_first().ok_or(CodecError::Truncated)?;

@@ -7,8 +7,12 @@
 //! |---|---|
 //! | scalar | `1` int (signed), or `2` int (above 2^63 - 1), or `3` text |
 //! | key of a record | scalar; or `16` n scalars, for a composite key |
+//! | key of a row of an operation | `18`, operation, then the key as of any record |
+//! | key of an operation | `19`, operation |
+//! | operation | type: scalar, pivot: scalar, number: int |
 //! | key of a dead letter | `17`, node: text, origin: text, offset: int |
-//! | record | format: `1`; flags: 1 has a version, 2 has a body, 4 has a time; source: n, partition: n, offset: n; version: z; time: z; body |
+//! | record | format: `1`; flags: 1 has a version, 2 has a body, 4 has a time, 8 is remembered, 16 has a stage; source: n, partition: n, offset: n; version: z; time: z; stage; body |
+//! | stage | of an operation: `0` if it is started; `1` if it is finished, and what it waits for: n; `2` if it is canceled |
 //! | body | fingerprint: int; length of the payload: n; number of facets: n; facets; the payload |
 //! | facets | `0` and the reason: text, if the operator can not use the row; else `1`, asset: scalar, type: text, start: n, length: n, context, number of pieces: n, pieces |
 //! | context | `0`; or `1`, start: n, length: n, in the payload |
@@ -25,6 +29,7 @@ use super::decode::{self, DecodeSpec};
 use super::interner::Interner;
 use super::packed::{FacetHead, Head, Record};
 use super::row::{ChildPiece, DeadLetter, Lead, Position, Slice, rendered_bytes};
+use flowstone_operators::generations::Stage;
 use flowstone_operators::interval::Interval;
 
 mod fingerprint;
@@ -36,8 +41,8 @@ mod write;
 
 pub use fingerprint::fingerprint;
 pub(super) use input::Input;
-pub use key::KeyRef;
 pub(super) use key::check_key;
+pub use key::{KeyRef, OperationRef};
 pub use write::{FacetParts, RecordWriter, encode_dead_letter, encode_dead_letter_key, encode_key};
 
 const FORMAT: u8 = 1;
@@ -47,6 +52,8 @@ const UINT: u8 = 2;
 const STR: u8 = 3;
 const COMPOSITE: u8 = 16;
 const LETTER: u8 = 17;
+const ROW_OF: u8 = 18;
+const OPERATION: u8 = 19;
 
 /// Where a piece begins takes 30 bits in memory.
 pub(super) const MAX_PAYLOAD_BYTES: usize = 1 << 30;
@@ -54,6 +61,9 @@ pub(super) const MAX_PAYLOAD_BYTES: usize = 1 << 30;
 const HAS_VERSION: u8 = 1;
 const HAS_BODY: u8 = 2;
 const HAS_TIME: u8 = 4;
+const IS_REMEMBERED: u8 = 8;
+const HAS_STAGE: u8 = 16;
+const FLAGS: u8 = HAS_VERSION | HAS_BODY | HAS_TIME | IS_REMEMBERED | HAS_STAGE;
 
 /// Bytes that are no row. The journal's checksums hold, or they would not have come here: written by another version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,15 +112,21 @@ impl Decoder {
         check_key(key)?;
         let (head, fingerprint) = index(route, key, value)?;
         match fingerprint {
+            _ if KeyRef::of(key).is_operation() => match head.facets.is_empty() {
+                true => Ok(self.as_it_is(head, key, value)),
+                false => Err(CodecError::Invalid("number of facets")),
+            },
             Some(written) if written != self.fingerprint => self.taken_again(key, &head, value),
             Some(_) if head.facets.len() != self.facets => Err(CodecError::Invalid("number of facets")),
-            _ => {
-                self.bytes.clear();
-                self.bytes.extend_from_slice(key);
-                self.bytes.extend_from_slice(value);
-                Ok(Record::new(head, &self.bytes))
-            }
+            _ => Ok(self.as_it_is(head, key, value)),
         }
+    }
+
+    fn as_it_is(&mut self, head: Head, key: &[u8], value: &[u8]) -> Record {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value);
+        Record::new(head, &self.bytes)
     }
 
     /// What stands for a key that has nothing any more.
@@ -121,7 +137,7 @@ impl Decoder {
         check_key(key)?;
         let position = Position { source: 0, partition: 0, offset: 0 };
         self.writer.key_bytes(key, route);
-        self.writer.state(&State { position, version: None, time_ns: None }, false);
+        self.writer.state(&State::at(position), false);
         Ok(self.writer.finish())
     }
 
@@ -169,9 +185,18 @@ pub struct State {
     pub version: Option<i64>,
     /// What `retention:` counts from.
     pub time_ns: Option<i64>,
+    /// Of a deletion without a version: whether it is remembered all the same.
+    pub is_remembered: bool,
+    /// How the operation stands that the record is about.
+    pub stage: Option<Stage>,
 }
 
 impl State {
+    /// Of a record that came from there, and says nothing else.
+    pub fn at(position: Position) -> Self {
+        State { position, version: None, time_ns: None, is_remembered: false, stage: None }
+    }
+
     pub(super) fn read(input: &mut Input<'_>) -> Result<State, CodecError> {
         Ok(State::read_with_flags(input)?.0)
     }
@@ -179,7 +204,7 @@ impl State {
     fn read_with_flags(input: &mut Input<'_>) -> Result<(State, u8), CodecError> {
         input.format()?;
         let flags = input.byte()?;
-        if flags & !(HAS_VERSION | HAS_BODY | HAS_TIME) != 0 {
+        if flags & !FLAGS != 0 {
             return Err(CodecError::Invalid("flag"));
         }
         let position = Position {
@@ -189,7 +214,17 @@ impl State {
         };
         let version = if flags & HAS_VERSION != 0 { Some(input.signed()?) } else { None };
         let time_ns = if flags & HAS_TIME != 0 { Some(input.signed()?) } else { None };
-        Ok((State { position, version, time_ns }, flags))
+        let stage = if flags & HAS_STAGE != 0 { Some(stage(input)?) } else { None };
+        Ok((State { position, version, time_ns, is_remembered: flags & IS_REMEMBERED != 0, stage }, flags))
+    }
+}
+
+fn stage(input: &mut Input<'_>) -> Result<Stage, CodecError> {
+    match input.byte()? {
+        0 => Ok(Stage::Started),
+        1 => Ok(Stage::Finished { awaits: input.number()? }),
+        2 => Ok(Stage::Canceled),
+        _ => Err(CodecError::Invalid("stage")),
     }
 }
 
@@ -199,7 +234,10 @@ pub(super) fn index(route: u64, key: &[u8], value: &[u8]) -> Result<(Head, Optio
     end.ok_or(CodecError::Invalid("length"))?;
     let key_end = key.len() as u32;
     let mut input = Input::new(value);
-    let (_, flags) = State::read_with_flags(&mut input)?;
+    let (state, flags) = State::read_with_flags(&mut input)?;
+    if state.stage.is_some() && !KeyRef::of(key).is_operation() {
+        return Err(CodecError::Invalid("flag"));
+    }
     let mut head = Head { route, key_end, payload: Slice::default(), facets: SmallVec::new() };
     let mut fingerprint = None;
     if flags & HAS_BODY != 0 {

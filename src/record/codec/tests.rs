@@ -1,13 +1,15 @@
 //! What is written is read again; nothing else is ever read as a row.
 
+use flowstone_operators::generations::{Generational, Role};
 use flowstone_operators::interval::Boundary;
 use flowstone_operators::route::Route;
+use flowstone_operators::table::Versioned;
 use proptest::prelude::*;
 
 use super::*;
 use crate::record::decode::FacetSpec;
 use crate::record::path::FieldPath;
-use crate::record::scalar::{Key, Scalar};
+use crate::record::scalar::{Key, Scalar, ScalarRef};
 
 const JOEY: &str = r#"{"annotation_id":"c1","type":"CHARACTER_SEARCH","label":"Joey","associated_ids":{"MOVIE_ID":"81686010","ASSET_ID":"a7"},"confidence_score":0.93,"time_range":{"start_time_ns":2000000000,"end_time_ns":8000000000},"deleted":false}"#;
 
@@ -27,7 +29,8 @@ fn facet() -> FacetSpec {
 
 fn spec(facets: Vec<FacetSpec>) -> DecodeSpec {
     let path = FieldPath::literal;
-    DecodeSpec { key: vec![path("/annotation_id")], version: None, delete: Some(path("/deleted")), time: None, facets }
+    let (key, delete) = (vec![path("/annotation_id")], Some(path("/deleted")));
+    DecodeSpec { key, delete, facets, ..DecodeSpec::default() }
 }
 
 fn position() -> Position {
@@ -139,7 +142,8 @@ fn the_fingerprint_is_pinned_and_tells_settings_apart() {
 fn the_format_is_pinned() {
     let composite = Key::Composite(vec!["a7".into(), Scalar::Int(-2), Scalar::UInt(u64::MAX)].into());
     let position = Position { source: 1, partition: 300, offset: 5 };
-    let deletion = |time_ns| Record::made(&composite, State { position, version: Some(-3), time_ns }, None);
+    let deletion =
+        |time_ns| Record::made(&composite, State { version: Some(-3), time_ns, ..State::at(position) }, None);
     let (key, value) = encoded(&deletion(None));
     let numbers = [&[1, 0xfe], &[0xff; 7][..], &[2], &[0xff; 8]].concat();
     assert_eq!(key, [&[16, 3, 3, 2, b'a', b'7'][..], &numbers].concat());
@@ -160,6 +164,98 @@ fn the_format_is_pinned() {
     .concat();
     assert_eq!(value, expected);
     assert_eq!(Decoder::new(&spec(vec![])).record(&key, 1, &[2, 0]), Err(CodecError::Format(2)));
+}
+
+fn operation(number: u64) -> OperationRef<'static> {
+    OperationRef { kind: ScalarRef::Str("S"), pivot: ScalarRef::Int(7), number }
+}
+
+/// State that is kept depends on it, like the rest of the format.
+#[test]
+fn the_format_of_operations_is_pinned() {
+    let position = Position { source: 1, partition: 0, offset: 9 };
+    let mut writer = RecordWriter::default();
+    writer.key_of(Some(operation(258)), ScalarRef::Str("a7"));
+    writer.state(&State { is_remembered: true, ..State::at(position) }, false);
+    let deletion = writer.finish();
+    let of = [STR, 1, b'S', INT, 7, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0];
+    let id = [STR, 2, b'a', b'7'];
+    assert_eq!(encoded(&deletion), ([&[18][..], &of, &id].concat(), vec![1, 8, 1, 0, 9]));
+    let end = |stage| {
+        writer.operation(operation(258));
+        writer.state(&State { stage: Some(stage), ..State::at(position) }, true);
+        writer.body(0, 2, 0);
+        writer.payload(b"{}");
+        writer.finish()
+    };
+    let stages = [Stage::Started, Stage::Finished { awaits: 300 }, Stage::Canceled];
+    let ends = stages.map(end);
+    let body = [&[0; 8][..], &[2, 0], b"{}"].concat();
+    let value = |stage: &[u8]| [&[1, 18, 1, 0, 9], stage, &body].concat();
+    let values = [value(&[0]), value(&[1, 0xac, 2]), value(&[2])];
+    assert_eq!(ends.each_ref().map(encoded), values.map(|value| ([&[19][..], &of].concat(), value)));
+    let mut decoder = Decoder::new(&two());
+    for record in ends.iter().chain([&deletion]) {
+        let (key, value) = encoded(record);
+        let again = decoder.record(&key, record.route(), &value).unwrap();
+        assert_same(&again, record);
+        assert_eq!((again.role(), again.is_remembered()), (record.role(), record.is_remembered()));
+    }
+    assert_eq!(deletion.role(), Role::Row(258));
+    assert_eq!(ends[1].role(), Role::Operation(258, Some(stages[1])));
+    let fulfilled = ends[1].fulfilled();
+    assert_eq!(fulfilled.role(), Role::Operation(258, Some(Stage::Finished { awaits: 0 })));
+    assert_eq!((fulfilled.payload(), fulfilled.position()), (ends[1].payload(), position));
+    let gone = decoder.removal(&encoded(&ends[0]).0, 5).unwrap();
+    assert_eq!((gone.role(), gone.same_series(&deletion)), (Role::Operation(258, None), true));
+    let gone = decoder.removal(&encoded(&deletion).0, 5).unwrap();
+    assert_eq!((gone.role(), Versioned::is_remembered(&gone), gone.is_deletion()), (Role::Row(258), false, true));
+}
+
+#[test]
+fn only_what_is_about_operations_has_a_stage() {
+    let mut decoder = Decoder::new(&spec(vec![]));
+    let row = [STR, 1, b'a'];
+    assert_eq!(decoder.record(&row, 0, &[1, 16, 0, 0, 0, 0]), Err(CodecError::Invalid("flag")));
+    let mut key = vec![OPERATION, STR, 1, b'S', STR, 0];
+    key.extend([0; 8]);
+    assert_eq!(decoder.record(&key, 0, &[1, 16, 0, 0, 0, 3]), Err(CodecError::Invalid("stage")));
+    assert!(decoder.record(&key, 0, &[1, 16, 0, 0, 0, 2]).is_ok());
+    assert_eq!(check_key(&[&key[..], &row].concat()), Err(CodecError::Invalid("end: something follows")));
+    key[0] = ROW_OF;
+    assert_eq!(check_key(&key), Err(CodecError::Truncated), "a row has a key of its own");
+    assert_eq!(check_key(&[&key[..], &key, &row].concat()), Err(CodecError::Invalid("kind of value")));
+}
+
+#[test]
+fn rows_of_a_series_are_together_and_those_of_one_id_next_to_each_other() {
+    let key = |operation: Option<OperationRef<'_>>, id: &str| {
+        let mut writer = RecordWriter::default();
+        writer.key_of(operation, ScalarRef::Str(id));
+        writer.state(&State::at(position()), false);
+        writer.finish()
+    };
+    let other = OperationRef { pivot: ScalarRef::UInt(u64::MAX), ..operation(1) };
+    let keys = [(None, "a"), (Some(operation(1)), "a"), (Some(operation(9)), "a"), (Some(other), "a"), (None, "b")];
+    let records = keys.map(|(operation, id)| key(operation, id));
+    for (n, a) in records.iter().enumerate() {
+        for (m, b) in records.iter().enumerate() {
+            assert_eq!(a.key().cmp(&b.key()), n.cmp(&m), "{:?} and {:?}", a.key(), b.key());
+            assert_eq!(a.same_key(b), n == m);
+        }
+    }
+    let [plain, one, nine, other, _] = &records;
+    assert_eq!([one, nine].map(Record::route), [one.route(); 2]);
+    assert_ne!(one.route(), other.route());
+    assert_ne!(one.route(), plain.route());
+    assert_ne!(one.key_hash(), nine.key_hash(), "or all rows of a series would be in one place of a table");
+    assert_eq!((one.same_series(nine), one.same_series(other)), (true, false));
+    let pinned = Key::Composite(vec!["S".into(), Scalar::Int(7)].into());
+    assert_eq!(one.route(), pinned.route(), "of type and pivot, for ever");
+    let mut json = Vec::new();
+    other.key().write_json(&mut json);
+    assert_eq!(String::from_utf8(json).unwrap(), r#"["a","S",18446744073709551615,1]"#);
+    assert_eq!(nine.key().to_key(), Key::Composite(vec!["a".into(), "S".into(), 7.into(), 9.into()].into()));
 }
 
 #[test]
@@ -249,12 +345,19 @@ fn bodies() -> impl Strategy<Value = (String, Vec<Made>)> {
 fn records() -> impl Strategy<Value = Record> {
     let position = (any::<u16>(), any::<u32>(), any::<u64>());
     let time = || prop::option::of(any::<i64>());
-    (keys(), time(), time(), position, prop::option::of(bodies())).prop_map(
-        |(key, version, time_ns, (source, partition, offset), body)| {
+    let operation = prop::option::of((scalars(), scalars(), any::<u64>()));
+    (keys(), time(), time(), position, prop::option::of(bodies()), operation, any::<bool>()).prop_map(
+        |(key, version, time_ns, (source, partition, offset), body, operation, is_remembered)| {
+            let operation = operation.as_ref();
+            let operation = operation.map(|(kind, pivot, number)| OperationRef {
+                kind: kind.as_ref(),
+                pivot: pivot.as_ref(),
+                number: *number,
+            });
             let mut writer = RecordWriter::default();
-            writer.key(&key);
+            writer.key(operation, &key);
             let position = Position { source, partition, offset };
-            writer.state(&State { position, version, time_ns }, body.is_some());
+            writer.state(&State { version, time_ns, is_remembered, ..State::at(position) }, body.is_some());
             if let Some((payload, facets)) = &body {
                 writer.body(fingerprint(&two()), payload.len(), facets.len());
                 for facets in facets {

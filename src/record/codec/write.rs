@@ -1,10 +1,14 @@
 //! Writing rows.
 
+use flowstone_operators::generations::Stage;
 use flowstone_operators::interval::Interval;
 use flowstone_operators::route::Route;
 use smallvec::SmallVec;
 
-use super::{COMPOSITE, FORMAT, HAS_BODY, HAS_TIME, HAS_VERSION, INT, KeyRef, LETTER, STR, State, UINT};
+use super::{
+    COMPOSITE, FORMAT, HAS_BODY, HAS_STAGE, HAS_TIME, HAS_VERSION, INT, IS_REMEMBERED, KeyRef, LETTER, OPERATION,
+    OperationRef, ROW_OF, STR, State, UINT,
+};
 use crate::record::packed::{FacetHead, Head, Record};
 use crate::record::row::{ChildPiece, DeadLetter, Slice, rendered_bytes};
 use crate::record::scalar::{Key, ScalarRef};
@@ -41,22 +45,38 @@ impl std::fmt::Debug for RecordWriter {
 }
 
 impl RecordWriter {
-    /// Begins a record with a key of one value.
-    pub fn key_of(&mut self, value: ScalarRef<'_>) {
-        self.bytes.clear();
+    /// Begins a record with a key of one value, of a row of an operation or of none.
+    pub fn key_of(&mut self, operation: Option<OperationRef<'_>>, value: ScalarRef<'_>) {
+        self.begin(ROW_OF, operation);
         scalar(value, &mut self.bytes);
         self.end_key();
     }
 
-    /// Begins a record with any key.
-    pub fn key(&mut self, key: &Key) {
-        self.bytes.clear();
+    /// Begins a record with any key, of a row of an operation or of none.
+    pub fn key(&mut self, operation: Option<OperationRef<'_>>, key: &Key) {
+        self.begin(ROW_OF, operation);
         encode_key(key, &mut self.bytes);
         self.end_key();
     }
 
+    /// Begins a record about an operation.
+    pub fn operation(&mut self, operation: OperationRef<'_>) {
+        self.begin(OPERATION, Some(operation));
+        self.end_key();
+    }
+
+    fn begin(&mut self, kind: u8, operation: Option<OperationRef<'_>>) {
+        self.bytes.clear();
+        if let Some(OperationRef { kind: of, pivot, number }) = operation {
+            self.bytes.push(kind);
+            scalar(of, &mut self.bytes);
+            scalar(pivot, &mut self.bytes);
+            self.bytes.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+
     /// Begins a record with a key as the journal has it.
-    pub(super) fn key_bytes(&mut self, key: &[u8], route: u64) {
+    pub(in crate::record) fn key_bytes(&mut self, key: &[u8], route: u64) {
         self.bytes.clear();
         self.bytes.extend_from_slice(key);
         (self.route, self.key_end) = (route, at(&self.bytes));
@@ -71,8 +91,14 @@ impl RecordWriter {
     /// What the record says besides its row. Without a body it is a deletion, and complete.
     pub fn state(&mut self, state: &State, has_body: bool) {
         let flag = |flag: u8, is_set: bool| if is_set { flag } else { 0 };
-        let State { position, version, time_ns } = state;
-        let flags = [(HAS_VERSION, version.is_some()), (HAS_BODY, has_body), (HAS_TIME, time_ns.is_some())];
+        let State { position, version, time_ns, is_remembered, stage } = state;
+        let flags = [
+            (HAS_VERSION, version.is_some()),
+            (HAS_BODY, has_body),
+            (HAS_TIME, time_ns.is_some()),
+            (IS_REMEMBERED, *is_remembered),
+            (HAS_STAGE, stage.is_some()),
+        ];
         let out = &mut self.bytes;
         out.push(FORMAT);
         out.push(flags.into_iter().map(|(value, is_set)| flag(value, is_set)).sum());
@@ -81,6 +107,15 @@ impl RecordWriter {
         number(position.offset, out);
         for value in [version, time_ns].into_iter().flatten() {
             number((value << 1 ^ value >> 63) as u64, out);
+        }
+        match stage {
+            None => {}
+            Some(Stage::Started) => out.push(0),
+            Some(Stage::Finished { awaits }) => {
+                out.push(1);
+                number(*awaits, out);
+            }
+            Some(Stage::Canceled) => out.push(2),
         }
     }
 

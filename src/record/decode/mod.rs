@@ -1,17 +1,21 @@
 //! From payload bytes to records: the fields that the pipeline names are taken, checked, and nothing else is touched.
 
-use std::borrow::Cow;
-
 use flowstone_operators::interval::{Boundary, Interval};
 use smallvec::SmallVec;
 
-use crate::record::codec::{FacetParts, MAX_PAYLOAD_BYTES, RecordWriter, State, fingerprint};
-use crate::record::extract::{ExtractError, FieldId, Fields, PathTree};
+use self::fields::NamedFields;
+use self::operation::{OperationFields, OperationFound};
+use crate::record::codec::{FacetParts, RecordWriter, State, fingerprint};
+use crate::record::extract::{ExtractError, FieldId, Member, PathTree};
 use crate::record::packed::Record;
 use crate::record::path::FieldPath;
 use crate::record::row::{ChildPiece, Lead, Position, Slice};
 use crate::record::scalar::{Key, ScalarRef};
-use crate::record::select::unescape;
+
+mod fields;
+mod operation;
+
+pub use operation::{OperationDecoder, OperationsSpec};
 
 /// What a table takes from its records.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +28,21 @@ pub struct DecodeSpec {
     pub delete: Option<FieldPath>,
     /// The field that holds the time after which a row is kept for a while only.
     pub time: Option<FieldPath>,
+    /// The operation that a row belongs to, if rows do.
+    pub operation: Option<OperationSpec>,
     /// What each `fuse` that reads the table takes.
     pub facets: Vec<FacetSpec>,
+}
+
+/// What says which operation a record belongs to, or is about.
+#[derive(Clone, Debug)]
+pub struct OperationSpec {
+    /// The type of what operations produce.
+    pub kind: FieldPath,
+    /// What they are about.
+    pub pivot: FieldPath,
+    /// The number of the operation. Without it, a row belongs to none.
+    pub number: FieldPath,
 }
 
 /// What a `fuse` takes from the records of its table.
@@ -52,14 +69,14 @@ pub struct FacetSpec {
 /// Decodes the records of one table.
 #[derive(Debug)]
 pub struct Decoder {
-    tree: PathTree,
+    fields: NamedFields,
     key: Vec<FieldId>,
     version: Option<FieldId>,
     delete: Option<FieldId>,
     time: Option<FieldId>,
+    operation: Option<OperationFields>,
     facets: Vec<FacetPlan>,
     fingerprint: u64,
-    fields: Fields,
     writer: RecordWriter,
 }
 
@@ -87,8 +104,9 @@ impl Decoder {
         let delete = spec.delete.as_ref().map(|path| tree.add(path));
         let time = spec.time.as_ref().map(|path| tree.add(path));
         let facets = spec.facets.iter().map(|facet| FacetPlan::new(facet, spec, &mut tree)).collect();
-        let (fingerprint, fields, writer) = (fingerprint(spec), Fields::default(), RecordWriter::default());
-        Decoder { tree, key, version, delete, time, facets, fingerprint, fields, writer }
+        let operation = spec.operation.as_ref().map(|operation| OperationFields::new(operation, &mut tree));
+        let (fingerprint, fields, writer) = (fingerprint(spec), NamedFields::new(tree), RecordWriter::default());
+        Decoder { fields, key, version, delete, time, operation, facets, fingerprint, writer }
     }
 
     /// Decodes one record. `origin` is its key if the table has none of its own.
@@ -101,10 +119,7 @@ impl Decoder {
         position: Position,
         origin: impl FnOnce() -> Key,
     ) -> Result<Record, String> {
-        if payload.len() > MAX_PAYLOAD_BYTES {
-            return Err(format!("record of {} bytes is longer than {MAX_PAYLOAD_BYTES}", payload.len()));
-        }
-        let payload = self.tree.walk(payload, &mut self.fields).map_err(|e| e.to_string())?;
+        let payload = self.fields.walk(payload)?;
         let mut writer = std::mem::take(&mut self.writer);
         let written = self.write(payload, position, origin, &mut writer);
         let record = written.map(|()| writer.finish());
@@ -119,23 +134,29 @@ impl Decoder {
         origin: impl FnOnce() -> Key,
         writer: &mut RecordWriter,
     ) -> Result<(), String> {
+        let fields = &self.fields;
+        let operation =
+            self.operation.as_ref().map(|operation| operation.of_row(fields, payload)).transpose()?.flatten();
+        let operation = operation.as_ref().map(OperationFound::as_ref);
         match self.key.as_slice() {
-            [] => writer.key(&origin()),
-            [field] => writer.key_of(self.scalar(payload, *field)?.as_ref()),
-            fields => {
-                let parts = fields.iter().map(|f| Ok(self.scalar(payload, *f)?.as_ref().into()));
-                writer.key(&Key::Composite(parts.collect::<Result<_, String>>()?));
+            [] => writer.key(operation, &origin()),
+            [field] => writer.key_of(operation, fields.scalar(payload, *field)?.as_ref()),
+            several => {
+                let parts = several.iter().map(|field| Ok(fields.scalar(payload, *field)?.as_ref().into()));
+                writer.key(operation, &Key::Composite(parts.collect::<Result<_, String>>()?));
             }
         }
         let version = "an integer of 64 bits or an RFC 3339 time";
-        let version = self.version.map(|field| self.integer_or_time(payload, field, version)).transpose()?;
+        let version = self.version.map(|field| fields.integer_or_time(payload, field, version)).transpose()?;
+        let state = State { version, ..State::at(position) };
         if self.is_deletion(payload)? {
-            writer.state(&State { position, version, time_ns: None }, false);
+            // Deleted keys count among those that an operation waits for.
+            writer.state(&State { is_remembered: operation.is_some(), ..state }, false);
             return Ok(());
         }
         let time = "a time: integer nanoseconds since 1970, or RFC 3339";
-        let time_ns = self.time.map(|field| self.integer_or_time(payload, field, time)).transpose()?;
-        writer.state(&State { position, version, time_ns }, true);
+        let time_ns = self.time.map(|field| fields.integer_or_time(payload, field, time)).transpose()?;
+        writer.state(&State { time_ns, ..state }, true);
         writer.body(self.fingerprint, payload.len(), self.facets.len());
         for plan in &self.facets {
             self.facets(payload, plan, writer)?;
@@ -154,7 +175,7 @@ impl Decoder {
         payload: &[u8],
         writer: &mut RecordWriter,
     ) -> Result<(), ExtractError> {
-        let payload = self.tree.walk(payload, &mut self.fields)?;
+        let payload = self.fields.walk_again(payload)?;
         writer.body(self.fingerprint, payload.len(), self.facets.len());
         for plan in &self.facets {
             if let Err(reason) = self.facets(payload, plan, writer) {
@@ -165,86 +186,36 @@ impl Decoder {
         Ok(())
     }
 
-    fn value<'a>(&self, payload: &'a str, field: FieldId) -> Result<&'a str, String> {
-        let slice = self.fields.get(field).ok_or_else(|| format!("no field {}", self.tree.path(field)))?;
-        Ok(&payload[slice.start as usize..slice.end as usize])
-    }
-
-    fn wrong(&self, field: FieldId, expected: &str, found: &str) -> String {
-        let found: String = found.chars().take(60).collect();
-        format!("field {} is not {expected}: {found}", self.tree.path(field))
-    }
-
-    fn scalar<'a>(&self, payload: &'a str, field: FieldId) -> Result<Found<'a>, String> {
-        let raw = self.value(payload, field)?;
-        if raw.starts_with('"') {
-            return unescape(raw).map(Found::Text).ok_or_else(|| self.wrong(field, "a valid string", raw));
-        }
-        let integer = raw.parse().map(ScalarRef::Int).ok().or_else(|| raw.parse().map(ScalarRef::UInt).ok());
-        integer.map(Found::Integer).ok_or_else(|| self.wrong(field, "a string or an integer of 64 bits", raw))
-    }
-
-    /// An integer as it is, a time in nanoseconds since 1970.
-    fn integer_or_time(&self, payload: &str, field: FieldId, expected: &str) -> Result<i64, String> {
-        let raw = self.value(payload, field)?;
-        let wrong = || self.wrong(field, expected, raw);
-        if !raw.starts_with('"') {
-            return raw.parse().map_err(|_| wrong());
-        }
-        let text = unescape(raw).ok_or_else(wrong)?;
-        let time: jiff::Timestamp = text.parse().map_err(|_| wrong())?;
-        i64::try_from(time.as_nanosecond()).map_err(|_| wrong())
-    }
-
     fn is_deletion(&self, payload: &str) -> Result<bool, String> {
         let Some(field) = self.delete else { return Ok(false) };
         match self.fields.get(field).map(|slice| slice.of(payload.as_bytes())) {
             Some(b"true") => Ok(true),
             None | Some(b"false" | b"null") => Ok(false),
-            Some(_) => Err(self.wrong(field, "true or false", self.value(payload, field)?)),
+            Some(_) => Err(self.fields.wrong(field, "true or false", self.fields.value(payload, field)?)),
         }
-    }
-
-    fn time_ns(&self, payload: &str, field: FieldId) -> Result<i64, String> {
-        let raw = self.value(payload, field)?;
-        raw.parse().map_err(|_| self.wrong(field, "a time in integer nanoseconds", raw))
     }
 
     /// Nothing is written if there is an error.
     fn facets(&self, payload: &str, plan: &FacetPlan, writer: &mut RecordWriter) -> Result<(), String> {
-        let asset = self.scalar(payload, plan.by)?;
-        let kind = self.scalar(payload, plan.kind).or_else(|error| match self.value(payload, plan.kind)? {
+        let fields = &self.fields;
+        let asset = fields.scalar(payload, plan.by)?;
+        let kind = fields.scalar(payload, plan.kind).or_else(|error| match fields.value(payload, plan.kind)? {
             raw if raw.starts_with('"') => Err(error),
-            raw => Err(self.wrong(plan.kind, "a string", raw)),
+            raw => Err(fields.wrong(plan.kind, "a string", raw)),
         })?;
         let ScalarRef::Str(kind) = kind.as_ref() else {
-            return Err(self.wrong(plan.kind, "a string", self.value(payload, plan.kind)?));
+            return Err(fields.wrong(plan.kind, "a string", fields.value(payload, plan.kind)?));
         };
-        let (start_ns, end_ns) = (self.time_ns(payload, plan.start)?, self.time_ns(payload, plan.end)?);
+        let (start_ns, end_ns) = (fields.time_ns(payload, plan.start)?, fields.time_ns(payload, plan.end)?);
         let interval = Interval::from_range(start_ns, end_ns, plan.boundary).map_err(|e| e.to_string())?;
         if interval.length_ns() > plan.max_range_ns {
             let (length, most) = (interval.length_ns(), plan.max_range_ns);
             return Err(format!("range is longer than max_range: {length} ns, at most {most} ns"));
         }
-        let context = self.fields.members().iter().find(|m| m.name == Some(plan.context)).map(|m| m.whole);
-        let pieces = plan.child(&self.fields, self.fields.get(plan.kind).expect("found above"));
+        let context = fields.members().iter().find(|m| m.name == Some(plan.context)).map(|m| m.whole);
+        let pieces = plan.child(fields.members(), fields.get(plan.kind).expect("found above"));
         writer.facets(FacetParts { asset: asset.as_ref(), kind, interval, context, pieces });
         Ok(())
-    }
-}
-
-/// A value that was found in a payload.
-enum Found<'a> {
-    Text(Cow<'a, str>),
-    Integer(ScalarRef<'static>),
-}
-
-impl Found<'_> {
-    fn as_ref(&self) -> ScalarRef<'_> {
-        match self {
-            Found::Text(text) => ScalarRef::Str(text),
-            Found::Integer(integer) => *integer,
-        }
     }
 }
 
@@ -274,14 +245,14 @@ impl FacetPlan {
     }
 
     /// The payload without the members that children do not have, and with the type's member renamed.
-    fn child(&self, fields: &Fields, type_value: Slice) -> SmallVec<[ChildPiece; 3]> {
+    fn child(&self, members: &[Member], type_value: Slice) -> SmallVec<[ChildPiece; 3]> {
         let mut pieces: SmallVec<[(Slice, Lead); 4]> = SmallVec::new();
         if self.type_member.is_none() {
             pieces.push((type_value, Lead::Type));
         }
         // Whether the next kept member goes on where the last piece ends.
         let mut adjoins = false;
-        for member in fields.members() {
+        for member in members {
             let is_type = member.name.is_some() && member.name == self.type_member;
             let kept = match (member.name, &self.kept) {
                 (Some(name), Some(kept)) => kept.contains(&name) && !self.dropped.contains(&name),

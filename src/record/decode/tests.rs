@@ -25,7 +25,8 @@ fn facet() -> FacetSpec {
 
 fn spec(facets: Vec<FacetSpec>) -> DecodeSpec {
     let path = FieldPath::literal;
-    DecodeSpec { key: vec![path("/annotation_id")], version: None, delete: Some(path("/deleted")), time: None, facets }
+    let (key, delete) = (vec![path("/annotation_id")], Some(path("/deleted")));
+    DecodeSpec { key, delete, facets, ..DecodeSpec::default() }
 }
 
 fn decode_with(spec: &DecodeSpec, json: &str) -> Result<Record, String> {

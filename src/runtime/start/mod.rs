@@ -170,7 +170,7 @@ impl<'a> Opening<'a> {
     /// The sources of the tables that are built anew.
     fn rewound(&self) -> impl Iterator<Item = &String> {
         let rebuilt = self.plan.tables.iter().filter(|table| self.consent.rebuild.contains(&table.name));
-        rebuilt.flat_map(|table| table.sources.iter().map(|source| &self.plan.sources[*source]))
+        rebuilt.flat_map(|table| table.all_sources().map(|source| &self.plan.sources[source]))
     }
 
     /// The sinks, by number, that hold something else than they should: what they are made of, or how, is not what it was.

@@ -64,8 +64,8 @@ impl Made {
         let slice = Slice { start: 1, end: payload.len() as u32 - 1 };
         let position = Position { source: 0, partition: 0, offset: id as u64 };
         let mut writer = RecordWriter::default();
-        writer.key(&Key::One(Scalar::from(format!("n{id}").as_str())));
-        writer.state(&State { position, version: None, time_ns: None }, true);
+        writer.key(None, &Key::One(Scalar::from(format!("n{id}").as_str())));
+        writer.state(&State::at(position), true);
         writer.body(0, payload.len(), 1);
         writer.facets(FacetParts {
             asset: self.asset.as_ref(),

@@ -1,12 +1,14 @@
 //! The rows of a table: what an epoch changes, what is journalled of it, and what a journal brings back.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use super::candidates::Found;
+use super::candidates::Candidates;
 use super::deadlines::Deadlines;
+use super::fold::{Fold, Found, Output};
 use super::versioned::Versioned;
 
 /// A change of a table's state, for a journal. A deletion that must be remembered is state too.
@@ -20,7 +22,7 @@ pub enum TableChange<R> {
 
 /// The records of a table, one a key; among them the deletions that it must remember.
 #[derive(Debug)]
-pub(super) struct Rows<R> {
+pub(crate) struct Rows<R> {
     slots: HashTable<Slot<R>>,
     /// Remembered deletions, by the epoch of their arrival.
     deletions: VecDeque<(u64, R)>,
@@ -32,7 +34,7 @@ pub(super) struct Rows<R> {
 
 #[derive(Debug)]
 struct Slot<R> {
-    route: u64,
+    hash: u64,
     /// The epoch of the record's arrival.
     epoch: u64,
     record: R,
@@ -42,37 +44,52 @@ fn is_gone<R: Versioned>(record: &R) -> bool {
     record.is_deletion() && !record.is_remembered()
 }
 
+impl<R: Versioned + Clone> Default for Rows<R> {
+    fn default() -> Self {
+        Rows::new(0, None)
+    }
+}
+
 impl<R: Versioned + Clone> Rows<R> {
     /// Deletions are remembered for `remember` epochs, rows kept for `keep_ns` after their time.
-    pub(super) fn new(remember: u64, keep_ns: Option<u64>) -> Self {
+    pub(crate) fn new(remember: u64, keep_ns: Option<u64>) -> Self {
         let deadlines = keep_ns.map(Deadlines::new);
         Rows { slots: HashTable::new(), deletions: VecDeque::new(), remember, deadlines }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+    /// Keys that there is something of: rows, and deletions that are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
     }
 
-    /// Applies the newest records of an epoch. Emits the rows that go (-1) and come (+1), and notes each change of state. A
-    /// record that changes no row emits nothing; it is noted all the same, because later ones are compared with it. One that is
+    /// From now on rows go a time after their own.
+    pub(crate) fn keep(&mut self, keep_ns: u64) {
+        self.deadlines = Some(Deadlines::new(keep_ns));
+        self.track_all();
+    }
+
+    /// Gives everything away that there is of any key.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = R> + '_ {
+        self.deletions = VecDeque::new();
+        self.deadlines = None;
+        std::mem::take(&mut self.slots).into_iter().map(|slot| slot.record)
+    }
+
+    /// Applies the newest records of an epoch. Shows the rows that go (-1) and come (+1), and notes each change of state. A
+    /// record that changes no row shows nothing; it is noted all the same, because later ones are compared with it. One that is
     /// too old goes as it comes, and so does the row that it replaces.
-    pub(super) fn apply(
-        &mut self,
-        epoch: u64,
-        newest: Vec<R>,
-        mut emit: impl FnMut(&R, isize),
-        mut note: impl FnMut(TableChange<R>),
-    ) -> Found {
-        self.forget(epoch, &mut note);
+    pub(crate) fn apply(&mut self, epoch: u64, newest: impl IntoIterator<Item = R>, out: &mut impl Output<R>) -> Found {
+        self.forget(epoch, out);
+        let newest = newest.into_iter();
         if self.slots.is_empty() {
-            self.slots.reserve(newest.len(), |slot| slot.route);
+            self.slots.reserve(newest.size_hint().0, |slot| slot.hash);
         }
         let mut found = Found::default();
         for record in newest {
-            let route = record.route();
+            let hash = record.key_hash();
             let is_late = self.deadlines.as_ref().is_some_and(|deadlines| deadlines.is_due(&record, epoch));
-            let same = |slot: &Slot<R>| slot.route == route && slot.record.same_key(&record);
-            match self.slots.entry(route, same, |slot| slot.route) {
+            let same = |slot: &Slot<R>| slot.hash == hash && slot.record.same_key(&record);
+            match self.slots.entry(hash, same, |slot| slot.hash) {
                 Entry::Vacant(_) if is_late => {
                     found.expired += 1;
                     continue;
@@ -80,11 +97,11 @@ impl<R: Versioned + Clone> Rows<R> {
                 Entry::Vacant(_) if is_gone(&record) => continue,
                 Entry::Vacant(vacant) => {
                     if !record.is_deletion() {
-                        emit(&record, 1);
+                        out.show(&record, 1);
                     }
-                    note(TableChange::Set(record.clone()));
+                    out.note(TableChange::Set(record.clone()));
                     track(&mut self.deadlines, None, &record);
-                    vacant.insert(Slot { route, epoch, record: record.clone() });
+                    vacant.insert(Slot { hash, epoch, record: record.clone() });
                 }
                 Entry::Occupied(mut occupied) => {
                     let slot = occupied.get_mut();
@@ -93,16 +110,16 @@ impl<R: Versioned + Clone> Rows<R> {
                         found.superseded += 1;
                         continue;
                     }
-                    difference(&slot.record, Some(&record).filter(|_| !is_late), &mut emit);
+                    difference(&slot.record, Some(&record).filter(|_| !is_late), &mut |row, diff| out.show(row, diff));
                     if is_late || is_gone(&record) {
                         found.expired += u64::from(is_late);
-                        note(TableChange::Remove(record));
+                        out.note(TableChange::Remove(record));
                         occupied.remove();
                         continue;
                     }
-                    note(TableChange::Set(record.clone()));
+                    out.note(TableChange::Set(record.clone()));
                     track(&mut self.deadlines, Some(&slot.record), &record);
-                    *slot = Slot { route, epoch, record: record.clone() };
+                    *slot = Slot { hash, epoch, record: record.clone() };
                 }
             }
             if record.is_deletion() {
@@ -115,20 +132,20 @@ impl<R: Versioned + Clone> Rows<R> {
     /// Takes in a state of a key that a journal has, as of `epoch`; whatever order they come in, the latest stays.
     ///
     /// [`Rows::settle`] must follow the last of them.
-    pub(super) fn load(&mut self, epoch: u64, record: R) {
-        let route = record.route();
-        let same = |slot: &Slot<R>| slot.route == route && slot.record.same_key(&record);
-        match self.slots.entry(route, same, |slot| slot.route) {
-            Entry::Vacant(vacant) => _ = vacant.insert(Slot { route, epoch, record }),
+    pub(crate) fn load(&mut self, epoch: u64, record: R) {
+        let hash = record.key_hash();
+        let same = |slot: &Slot<R>| slot.hash == hash && slot.record.same_key(&record);
+        match self.slots.entry(hash, same, |slot| slot.hash) {
+            Entry::Vacant(vacant) => _ = vacant.insert(Slot { hash, epoch, record }),
             Entry::Occupied(mut occupied) if occupied.get().epoch <= epoch => {
-                *occupied.get_mut() = Slot { route, epoch, record };
+                *occupied.get_mut() = Slot { hash, epoch, record };
             }
             Entry::Occupied(_) => (),
         }
     }
 
     /// Ends a load: what is gone leaves, remembered deletions are remembered.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.slots.retain(|slot| !is_gone(&slot.record));
         let deletions = self.slots.iter().filter(|slot| slot.record.is_deletion());
         let mut deletions: Vec<_> = deletions.map(|slot| (slot.epoch, slot.record.clone())).collect();
@@ -138,23 +155,18 @@ impl<R: Versioned + Clone> Rows<R> {
     }
 
     /// Lets the rows go whose time is over (-1). Their number.
-    pub(super) fn expire(
-        &mut self,
-        epoch: u64,
-        mut emit: impl FnMut(&R, isize),
-        mut note: impl FnMut(TableChange<R>),
-    ) -> u64 {
+    pub(crate) fn expire(&mut self, epoch: u64, out: &mut impl Output<R>) -> u64 {
         let Some(deadlines) = &mut self.deadlines else { return 0 };
         let mut expired = 0;
-        for route in deadlines.take(epoch) {
-            let due = |slot: &Slot<R>| slot.route == route && deadlines.is_due(&slot.record, epoch);
-            while let Ok(entry) = self.slots.find_entry(route, due) {
+        for hash in deadlines.take(epoch) {
+            let due = |slot: &Slot<R>| slot.hash == hash && deadlines.is_due(&slot.record, epoch);
+            while let Ok(entry) = self.slots.find_entry(hash, due) {
                 let record = entry.remove().0.record;
-                emit(&record, -1);
-                note(TableChange::Remove(record));
+                out.show(&record, -1);
+                out.note(TableChange::Remove(record));
                 expired += 1;
             }
-            let others = self.slots.iter_hash(route).filter(|slot| slot.route == route);
+            let others = self.slots.iter_hash(hash).filter(|slot| slot.hash == hash);
             others.for_each(|slot| deadlines.track(None, &slot.record));
         }
         if deadlines.is_bloated(self.slots.len()) {
@@ -172,62 +184,129 @@ impl<R: Versioned + Clone> Rows<R> {
     }
 
     /// Applies what an epoch had made of the rows when it was first there; its order was decided then.
-    pub(super) fn replay(&mut self, epoch: u64, record: R, mut emit: impl FnMut(&R, isize)) {
-        let route = record.route();
-        let same = |slot: &Slot<R>| slot.route == route && slot.record.same_key(&record);
+    pub(crate) fn replay(&mut self, epoch: u64, record: R, show: &mut impl FnMut(&R, isize)) {
+        let hash = record.key_hash();
+        let same = |slot: &Slot<R>| slot.hash == hash && slot.record.same_key(&record);
         if record.is_deletion() && record.is_remembered() {
             self.deletions.push_back((epoch, record.clone()));
         }
-        match self.slots.entry(route, same, |slot| slot.route) {
+        match self.slots.entry(hash, same, |slot| slot.hash) {
             Entry::Vacant(_) if is_gone(&record) => (),
             Entry::Vacant(vacant) => {
                 if !record.is_deletion() {
-                    emit(&record, 1);
+                    show(&record, 1);
                 }
                 track(&mut self.deadlines, None, &record);
-                vacant.insert(Slot { route, epoch, record });
+                vacant.insert(Slot { hash, epoch, record });
             }
             Entry::Occupied(mut occupied) => {
-                difference(&occupied.get().record, Some(&record), &mut emit);
+                difference(&occupied.get().record, Some(&record), show);
                 if is_gone(&record) {
                     occupied.remove();
                 } else {
                     track(&mut self.deadlines, Some(&occupied.get().record), &record);
-                    *occupied.get_mut() = Slot { route, epoch, record };
+                    *occupied.get_mut() = Slot { hash, epoch, record };
                 }
             }
         }
     }
 
     /// The row of a key.
-    pub(super) fn get(&self, key: &R) -> Option<&R> {
-        let route = key.route();
-        let slot = self.slots.find(route, |slot| slot.route == route && slot.record.same_key(key))?;
+    pub(crate) fn get(&self, key: &R) -> Option<&R> {
+        let hash = key.key_hash();
+        let slot = self.slots.find(hash, |slot| slot.hash == hash && slot.record.same_key(key))?;
         Some(&slot.record).filter(|record| !record.is_deletion())
     }
 
     /// All rows, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &R> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
         self.slots.iter().map(|slot| &slot.record).filter(|record| !record.is_deletion())
     }
 
     /// Gives all rows away.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = R> + '_ {
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = R> + '_ {
         self.slots.drain().map(|slot| slot.record).filter(|record| !record.is_deletion())
     }
 
     /// Drops deletions that were remembered for long enough, unless a newer record has taken their place.
-    fn forget(&mut self, epoch: u64, note: &mut impl FnMut(TableChange<R>)) {
+    fn forget(&mut self, epoch: u64, out: &mut impl Output<R>) {
         let remember = self.remember;
         while let Some((_, old)) = self.deletions.pop_front_if(|(arrived, _)| arrived.saturating_add(remember) <= epoch)
         {
             let still =
                 |slot: &Slot<R>| slot.record.same_key(&old) && slot.record.is_deletion() && !slot.record.is_after(&old);
-            if let Ok(entry) = self.slots.find_entry(old.route(), still) {
+            if let Ok(entry) = self.slots.find_entry(old.key_hash(), still) {
                 entry.remove();
-                note(TableChange::Remove(old));
+                out.note(TableChange::Remove(old));
             }
         }
+    }
+}
+
+impl<R: Versioned + Clone> Fold<R> for Rows<R> {
+    type Arrived = Candidates<R>;
+    type Refusal = Infallible;
+    const REFUSES: bool = false;
+
+    fn arrive(arrived: &mut Candidates<R>, record: R) {
+        arrived.offer(record);
+    }
+
+    fn close(&mut self, epoch: u64, arrived: Candidates<R>, out: &mut impl Output<R>) -> Found {
+        let (newest, mut found) = arrived.finish();
+        // Not at epochs that are only repeated: what they forgot was noted then.
+        if !newest.is_empty() {
+            found += self.apply(epoch, newest, out);
+        }
+        found
+    }
+
+    fn take_refused(&mut self) -> Vec<(R, Infallible)> {
+        Vec::new()
+    }
+
+    fn expire(&mut self, epoch: u64, out: &mut impl Output<R>) -> u64 {
+        self.expire(epoch, out)
+    }
+
+    fn load(&mut self, epoch: u64, record: R) {
+        self.load(epoch, record);
+    }
+
+    fn settle(&mut self) {
+        self.settle();
+    }
+
+    fn repeat(&mut self, mut sealed: Vec<(u64, R)>, mut show: impl FnMut(&R, isize)) {
+        // Several epochs may be shown as one: in their order.
+        sealed.sort_by_key(|(epoch, _)| *epoch);
+        sealed.into_iter().for_each(|(epoch, record)| self.replay(epoch, record, &mut show));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    fn get(&self, key: &R) -> Option<&R> {
+        self.get(key)
+    }
+
+    fn iter<'a>(&'a self) -> impl Iterator<Item = &'a R>
+    where
+        R: 'a,
+    {
+        self.iter()
+    }
+
+    fn drain<'a>(&'a mut self) -> impl Iterator<Item = R>
+    where
+        R: 'a,
+    {
+        self.drain()
+    }
+
+    fn hidden(&self) -> u64 {
+        0
     }
 }
 
@@ -238,16 +317,16 @@ fn track<R: Versioned>(deadlines: &mut Option<Deadlines>, before: Option<&R>, re
 }
 
 /// What becomes of the row when a key's record is replaced, or goes.
-fn difference<R: Versioned>(old: &R, new: Option<&R>, emit: &mut impl FnMut(&R, isize)) {
+fn difference<R: Versioned>(old: &R, new: Option<&R>, show: &mut impl FnMut(&R, isize)) {
     let new = new.filter(|new| !new.is_deletion());
     if new.is_some_and(|new| !old.is_deletion() && old.same_row(new)) {
         return;
     }
     if !old.is_deletion() {
-        emit(old, -1);
+        show(old, -1);
     }
     if let Some(new) = new {
-        emit(new, 1);
+        show(new, 1);
     }
 }
 

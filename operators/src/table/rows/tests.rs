@@ -41,7 +41,7 @@ fn apply_noted(rows: &mut Rows<Record>, epoch: u64, records: &[Record]) -> (Chan
     records.iter().for_each(|r| candidates.offer(r.clone()));
     let (mut out, mut noted) = (Vec::new(), Vec::new());
     let show = |record: &Record, diff| out.extend(record.3.map(|value| (value, diff)));
-    rows.apply(epoch, candidates.finish().0, show, |change| noted.push(change));
+    rows.apply(epoch, candidates.finish().0, &mut (show, |change| noted.push(change)));
     (out, noted)
 }
 
@@ -131,7 +131,7 @@ fn a_replay_repeats_decisions_without_taking_them() {
     rows.settle();
     // The table had forgotten a deletion before it took an older version in.
     for (epoch, record) in [(2, version(6, None)), (103, version(4, Some("older")))] {
-        rows.replay(epoch, record, |row, diff| out.push((row.3.expect("a row"), diff)));
+        rows.replay(epoch, record, &mut |row: &Record, diff| out.push((row.3.expect("a row"), diff)));
     }
     assert_eq!(out, [("a", -1), ("older", 1)]);
 }
@@ -147,7 +147,7 @@ fn the_net_of_what_was_held_back_is_shown() {
         vec![Record(5, None, 10, Some("e"))],
     ];
     for (epoch, records) in (2..).zip(epochs) {
-        rows.apply(epoch, records, |row, diff| held.hold(row, diff), |_| ());
+        rows.apply(epoch, records, &mut (|row: &Record, diff| held.hold(row, diff), |_| ()));
     }
     let mut net = Vec::new();
     held.reveal(&mut rows, true, |row, diff| net.push((row.3.expect("a row"), diff)));
@@ -159,7 +159,10 @@ const KEEP_100: Option<u64> = Some(100_000_000);
 
 fn expire(rows: &mut Rows<Record>, epoch: u64) -> (Changes, Vec<TableChange<Record>>) {
     let (mut out, mut noted) = (Vec::new(), Vec::new());
-    let expired = rows.expire(epoch, |row, diff| out.push((row.3.expect("a row"), diff)), |change| noted.push(change));
+    let expired = rows.expire(
+        epoch,
+        &mut (|row: &Record, diff| out.push((row.3.expect("a row"), diff)), |change| noted.push(change)),
+    );
     assert_eq!(expired, out.len() as u64);
     (out, noted)
 }
@@ -181,7 +184,11 @@ fn what_comes_too_late_is_no_row_and_takes_the_one_that_it_replaces_along() {
     let mut rows = Rows::new(1000, KEEP_100);
     let late = |rows: &mut Rows<Record>, epoch, record: Record| {
         let mut noted = Vec::new();
-        let found = rows.apply(epoch, vec![record], |_, diff| assert_eq!(diff, -1), |change| noted.push(change));
+        let found = rows.apply(
+            epoch,
+            vec![record],
+            &mut (|_: &Record, diff| assert_eq!(diff, -1), |change| noted.push(change)),
+        );
         (found.expired, noted)
     };
     assert_eq!(late(&mut rows, 105, version(5, Some("a"))), (1, vec![]));
@@ -219,7 +226,7 @@ fn rows_that_go_before_their_time_leave_nothing_behind_for_long() {
     for n in 0..5000 {
         apply(&mut rows, 1, &[Record(n, Some(1000), n, Some("a"))]);
         apply(&mut rows, 2, &[Record(n, Some(1000), n + 1, None)]);
-        rows.expire(3, |row, _| panic!("{row:?}"), |_| ());
+        rows.expire(3, &mut (|row: &Record, _| panic!("{row:?}"), |_| ()));
         assert!(rows.deadlines.as_ref().unwrap().entries() < 1030);
     }
 }
@@ -231,8 +238,8 @@ fn loaded_and_replayed_rows_go_too() {
     rows.load(2, version(6, Some("a")));
     rows.load(2, Record(8, Some(4), 0, Some("b")));
     rows.settle();
-    rows.replay(3, Record(9, Some(3), 0, Some("c")), |_, _| ());
-    rows.replay(3, Record(8, Some(2), 0, Some("d")), |_, _| ());
+    rows.replay(3, Record(9, Some(3), 0, Some("c")), &mut |_, _| ());
+    rows.replay(3, Record(8, Some(2), 0, Some("d")), &mut |_, _| ());
     assert_eq!(expire(&mut rows, 101).0, []);
     assert_eq!(expire(&mut rows, 102).0, [("d", -1)]);
     assert_eq!(expire(&mut rows, 104).0, [("c", -1)]);

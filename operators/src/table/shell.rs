@@ -1,0 +1,187 @@
+//! The dataflow shell of a table: exchange by key, epochs, what is held back.
+
+use std::collections::BTreeMap;
+
+use differential_dataflow::{AsCollection, VecCollection};
+use timely::ExchangeData;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::{Antichain, Timestamp};
+
+use super::fold::Fold;
+use super::options::{TableInput, TableOptions};
+use super::rows::TableChange;
+use super::state::{Arrived, Table};
+use super::versioned::Versioned;
+use crate::route::owner;
+
+/// What a table puts out.
+pub(crate) struct Folded<'scope, R: 'static, X: 'static> {
+    pub rows: VecCollection<'scope, u64, R, isize>,
+    /// For a journal, which later brings them back as `sealed`.
+    pub changes: StreamVec<'scope, u64, TableChange<R>>,
+    /// Records that were refused, at their epoch, and why. They are told once: a journal must keep them.
+    pub refused: StreamVec<'scope, u64, (R, X)>,
+}
+
+/// An epoch under way.
+struct Open<R, A> {
+    rows: Capability<u64>,
+    noting: Noting,
+    arrived: Arrived<R, A>,
+    reveal: bool,
+}
+
+/// Only where records came that are not in the journal.
+#[derive(Default)]
+struct Noting {
+    changes: Option<Capability<u64>>,
+    refused: Option<Capability<u64>>,
+}
+
+impl<R, A: Default> Open<R, A> {
+    fn new(rows: Capability<u64>) -> Self {
+        let arrived = Arrived { live: A::default(), sealed: Vec::new(), tick: false };
+        Open { rows, noting: Noting::default(), arrived, reveal: false }
+    }
+}
+
+/// What arrives may change what is put out at once.
+fn at_once() -> Antichain<<u64 as Timestamp>::Summary> {
+    Antichain::from_elem(Default::default())
+}
+
+type Output<D> = OutputBuilder<u64, CapacityContainerBuilder<Vec<D>>>;
+
+struct Outputs<R: 'static, X: 'static> {
+    rows: Output<(R, u64, isize)>,
+    changes: Output<TableChange<R>>,
+    refused: Output<(R, X)>,
+}
+
+impl<R: Versioned + Clone + Send + 'static, X: 'static> Outputs<R, X> {
+    /// Puts out what a complete epoch makes of the table. `more` says that there will be others.
+    fn close<F>(&mut self, table: &mut Table<R, F>, epoch: u64, at: Open<R, F::Arrived>, more: bool)
+    where
+        F: Fold<R, Refusal = X> + Default + Send + 'static,
+    {
+        let mut rows = self.rows.activate();
+        let mut rows = rows.session(&at.rows);
+        let mut emit = |row: R, diff: isize| rows.give((row, epoch, diff));
+        match &at.noting.changes {
+            Some(capability) => {
+                let mut changes = self.changes.activate();
+                let mut changes = changes.session(capability);
+                table.close(epoch, at.arrived, &mut emit, |change| changes.give(change));
+            }
+            None => table.close(epoch, at.arrived, &mut emit, |_| ()),
+        }
+        if let Some(capability) = &at.noting.refused {
+            self.refused.activate().session(capability).give_iterator(table.take_refused().into_iter());
+        }
+        if at.reveal {
+            table.reveal(more, emit);
+        }
+    }
+}
+
+/// A table whose state is `state` at its start.
+pub(crate) fn fold<'scope, R, V, F>(
+    name: &str,
+    input: TableInput<'scope, R, V>,
+    options: TableOptions,
+    state: F,
+) -> Folded<'scope, R, F::Refusal>
+where
+    R: Versioned + ExchangeData + Clone + Send,
+    V: Clone + 'static,
+    F: Fold<R> + Default + Send + 'static,
+{
+    let scope = input.live.scope();
+    let peers = scope.peers();
+    let mut builder = OperatorBuilder::new(name.to_owned(), scope);
+    let mut live = builder.new_input(input.live, Exchange::new(move |record: &R| owner(record.route(), peers)));
+    let mut sealed = builder.new_input(input.sealed, Pipeline);
+    let mut reveals = builder.new_input(input.reveals, Pipeline);
+    let mut ticks = input.ticks.map(|ticks| builder.new_input(ticks, Pipeline));
+    let (rows, rows_stream) = builder.new_output();
+    // What the journal has is not journalled again, and a reveal changes no state.
+    let journalled = std::iter::once(0).chain(ticks.is_some().then_some(3));
+    let (changes, changes_stream) = builder.new_output_connection(journalled.map(|port| (port, at_once())));
+    let (refused, refused_stream) = builder.new_output_connection([(0, at_once())]);
+    let mut outputs = Outputs {
+        rows: OutputBuilder::from(rows),
+        changes: OutputBuilder::from(changes),
+        refused: OutputBuilder::from(refused),
+    };
+
+    builder.build(move |mut capabilities| {
+        let mut table = Table::new(options, state);
+        let journalled = table.is_journalled();
+        // Nothing at or after the first hidden epoch is shown before the reveal.
+        let mut hold = table.start().hidden_from.map(|epoch| capabilities.swap_remove(0).delayed(&epoch));
+        drop(capabilities);
+        let mut open: BTreeMap<u64, Open<R, F::Arrived>> = BTreeMap::new();
+        move |frontiers| {
+            live.for_each_time(|time, data| {
+                let epoch = open.entry(*time.time()).or_insert_with(|| Open::new(time.retain(0)));
+                if journalled {
+                    epoch.noting.changes.get_or_insert_with(|| time.retain(1));
+                }
+                if F::REFUSES {
+                    epoch.noting.refused.get_or_insert_with(|| time.retain(2));
+                }
+                data.flat_map(|d| d.drain(..)).for_each(|record| F::arrive(&mut epoch.arrived.live, record));
+            });
+            sealed.for_each_time(|time, data| {
+                let epoch = open.entry(*time.time()).or_insert_with(|| Open::new(time.retain(0)));
+                let changes = data.flat_map(|d| d.drain(..));
+                if *time.time() <= table.start().hydrate_at {
+                    changes.for_each(|(sealed_at, record)| table.load(sealed_at, record));
+                } else {
+                    epoch.arrived.sealed.extend(changes);
+                }
+            });
+            reveals.for_each_time(|time, data| {
+                data.for_each(|d| d.clear());
+                if hold.is_some() {
+                    open.entry(*time.time()).or_insert_with(|| Open::new(time.retain(0))).reveal = true;
+                }
+            });
+            ticks.iter_mut().for_each(|ticks| {
+                ticks.for_each_time(|time, data| {
+                    data.for_each(|d| d.clear());
+                    let epoch = open.entry(*time.time()).or_insert_with(|| Open::new(time.retain(0)));
+                    epoch.arrived.tick = true;
+                    if journalled {
+                        epoch.noting.changes.get_or_insert_with(|| time.retain(1));
+                    }
+                });
+            });
+            let may_change = |epoch: &u64, hidden: bool| {
+                let input = frontiers[..2].iter().chain(frontiers.get(3));
+                input.into_iter().any(|f| f.less_equal(epoch)) || (hidden && frontiers[2].less_equal(epoch))
+            };
+            while let Some(entry) = open.first_entry().filter(|e| !may_change(e.key(), hold.is_some())) {
+                let (epoch, at) = entry.remove_entry();
+                let more =
+                    !(frontiers[0].is_empty() && frontiers.get(3).is_none_or(|f| f.is_empty()) && open.is_empty());
+                if at.reveal {
+                    hold = None;
+                }
+                outputs.close(&mut table, epoch, at, more);
+            }
+            if hold.is_some() && frontiers[2].is_empty() && open.values().all(|at| !at.reveal) {
+                hold = None; // the run ends before it has caught up
+            }
+            if open.is_empty() && frontiers.iter().all(|f| f.is_empty()) {
+                table.end();
+            }
+        }
+    });
+    Folded { rows: rows_stream.as_collection(), changes: changes_stream, refused: refused_stream }
+}

@@ -1,0 +1,561 @@
+//! The laws of `generations`, against a brute-force oracle, at 1, 2 and 3 workers: also when it starts in the middle, and when
+//! it hides epochs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flowstone_operators::generations::{Generational, Refusal, Role, Stage, generations};
+use flowstone_operators::route::{Route, owner};
+use flowstone_operators::table::{TableChange, TableInput, TableOptions, TableStart, Tick, Versioned};
+use flowstone_operators::testing::{accumulate, run_held};
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::vec::{Broadcast, Map};
+use timely::dataflow::operators::{Concat, Exchange};
+
+/// What a record says. Times are in the unit of epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum What {
+    Row {
+        value: u8,
+        time: u64,
+    },
+    Deletion,
+    Started,
+    Finished(u64),
+    Canceled,
+    /// There is nothing of the key any more.
+    Nothing,
+}
+use What::{Canceled, Deletion, Finished, Nothing, Started};
+
+fn row(value: u8) -> What {
+    What::Row { value, time: u64::MAX / 2 }
+}
+
+/// The key is all but `offset` and `what`: without an id it is that of an operation, without an operation that of a free row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Record {
+    /// Series and number.
+    operation: Option<(u64, u64)>,
+    id: Option<u64>,
+    offset: u64,
+    what: What,
+}
+
+type Key = (Option<(u64, u64)>, Option<u64>);
+
+impl Record {
+    fn key(&self) -> Key {
+        (self.operation, self.id)
+    }
+
+    fn value(&self) -> Option<u8> {
+        if let What::Row { value, .. } = self.what { Some(value) } else { None }
+    }
+}
+
+impl Versioned for Record {
+    fn route(&self) -> u64 {
+        self.operation.map_or(self.id.unwrap_or(0), |(series, _)| 1000 + series).route()
+    }
+    fn key_hash(&self) -> u64 {
+        // Few of the small ones, so that there are collisions.
+        self.id.map_or(0, |id| if id < 1000 { id % 3 } else { id.route() })
+    }
+    fn same_key(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+    fn is_after(&self, other: &Self) -> bool {
+        self.offset > other.offset
+    }
+    fn is_deletion(&self) -> bool {
+        !matches!(self.what, What::Row { .. })
+    }
+    fn is_remembered(&self) -> bool {
+        self.what != Nothing
+    }
+    fn same_row(&self, other: &Self) -> bool {
+        self.what == other.what
+    }
+    fn is_ambiguous_with(&self, _: &Self) -> bool {
+        false
+    }
+    fn expires(&self, keep: u64) -> Option<u64> {
+        if let What::Row { time, .. } = self.what { Some(time + keep) } else { None }
+    }
+}
+
+impl Generational for Record {
+    fn role(&self) -> Role {
+        match (self.operation, self.id) {
+            (None, _) => Role::Free,
+            (Some((_, number)), Some(_)) => Role::Row(number),
+            (Some((_, number)), None) => {
+                let stage = match self.what {
+                    Started => Some(Stage::Started),
+                    Finished(awaits) => Some(Stage::Finished { awaits }),
+                    Canceled => Some(Stage::Canceled),
+                    _ => None,
+                };
+                Role::Operation(number, stage)
+            }
+        }
+    }
+    fn same_series(&self, other: &Self) -> bool {
+        self.operation.map(|(series, _)| series) == other.operation.map(|(series, _)| series)
+    }
+    fn fulfilled(&self) -> Self {
+        Record { what: Finished(0), ..*self }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum In {
+    Live(Record),
+    Sealed(u64, Record),
+    Reveal,
+    Tick,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Out {
+    Row(Key, u8, isize),
+    /// Its place among the changes of its worker, and what it leaves of its key.
+    Change(u64, Record),
+    /// Of several workers each tells its own: the record, and whether it would have canceled.
+    Refused(Record, bool),
+}
+
+#[derive(Clone, Copy)]
+struct Rules {
+    remember: u64,
+    keep: Option<u64>,
+}
+
+/// What is deleted or over is remembered for ever, and rows stay.
+const FOR_EVER: Rules = Rules { remember: u64::MAX, keep: None };
+
+type Rows = BTreeMap<(Key, u8), isize>;
+
+/// What the table puts out at each epoch, given what it is given at each.
+fn table(workers: usize, epochs: Vec<Vec<In>>, start: TableStart, rules: Rules) -> BTreeMap<u64, Vec<Out>> {
+    let Rules { remember, keep } = rules;
+    run_held(workers, epochs, move |input| {
+        let live = input.clone().flat_map(|item| if let In::Live(record) = item { Some(record) } else { None });
+        let sealed =
+            input.clone().flat_map(|item| if let In::Sealed(at, record) = item { Some((at, record)) } else { None });
+        let peers = sealed.scope().peers();
+        let sealed = sealed.exchange(move |(_, record)| owner(record.route(), peers));
+        let reveals = input.clone().flat_map(|item| (item == In::Reveal).then_some(())).broadcast();
+        let ticks = keep.map(|_| input.flat_map(|item| (item == In::Tick).then_some(())).broadcast().map(|()| Tick));
+        let options = TableOptions { remember, keep_ns: keep, start, journalled: true, ..TableOptions::default() };
+        let output = generations(TableInput { live, sealed, reveals, ticks }, options);
+        let rows = output.rows.inner.map(|(row, _, diff)| Out::Row(row.key(), row.value().expect("a row"), diff));
+        let mut place = 0;
+        let changes = output.changes.map(move |change| {
+            place += 1;
+            match change {
+                TableChange::Set(record) => Out::Change(place, record),
+                TableChange::Remove(record) => Out::Change(place, Record { what: Nothing, ..record }),
+            }
+        });
+        let refused = output.refused.map(|(record, why)| Out::Refused(record, why == Refusal::CanceledAfterFinished));
+        rows.concat(changes).concat(refused)
+    })
+}
+
+fn rows_of(out: &BTreeMap<u64, Vec<Out>>, epoch: u64) -> Rows {
+    let rows = out.get(&epoch).into_iter().flatten();
+    let rows =
+        rows.filter_map(|out| if let Out::Row(key, value, diff) = out { Some(((*key, *value), *diff)) } else { None });
+    accumulate(rows.map(|(row, diff)| (row, epoch, diff)))
+}
+
+/// The last change of each key, as a journal has them.
+fn changes_of(out: &BTreeMap<u64, Vec<Out>>, epoch: u64) -> Vec<Record> {
+    let changes = out.get(&epoch).into_iter().flatten();
+    let mut changes: Vec<(u64, Record)> =
+        changes.filter_map(|out| if let Out::Change(at, record) = out { Some((*at, *record)) } else { None }).collect();
+    changes.sort();
+    let last: BTreeMap<Key, Record> = changes.into_iter().map(|(_, record)| (record.key(), record)).collect();
+    last.into_values().collect()
+}
+
+fn refused_of(out: &BTreeMap<u64, Vec<Out>>, epoch: u64) -> Vec<(Record, bool)> {
+    let refused = out.get(&epoch).into_iter().flatten();
+    refused.filter_map(|out| if let Out::Refused(record, why) = out { Some((*record, *why)) } else { None }).collect()
+}
+
+fn sum(out: &BTreeMap<u64, Vec<Out>>, epochs: std::ops::RangeInclusive<u64>) -> Rows {
+    let all = epochs.flat_map(|epoch| rows_of(out, epoch)).map(|(row, diff)| (row, 0, diff));
+    accumulate(all)
+}
+
+/// Epochs of records of few keys; epoch 0 is empty, as everything before the first epoch of a table. Rows come in any order,
+/// those of operations in theirs.
+fn history() -> impl Strategy<Value = Vec<Vec<Record>>> {
+    let operation = proptest::option::weighted(0.85, (0..2u64, 1..5u64));
+    let row = proptest::option::weighted(0.8, (0..3u8, 0..9u64));
+    let row = row.prop_map(|row| row.map_or(Deletion, |(value, time)| What::Row { value, time }));
+    let rows = (operation, (0..4u64).prop_map(Some), 0..50u64, row);
+    let stage = prop_oneof![
+        1 => Just(Started), 3 => Just(Finished(0)), 4 => (1..5u64).prop_map(Finished), 2 => Just(Canceled)
+    ];
+    let stages = ((0..2u64, 1..5u64).prop_map(Some), Just(None), Just(0u64), stage);
+    let record = prop_oneof![4 => rows, 1 => stages];
+    let epochs = proptest::collection::vec(proptest::collection::vec(record, 0..12), 3..10);
+    epochs.prop_map(|epochs| {
+        let mut offset = 0;
+        let mut record = |(operation, id, at, what): (Option<(u64, u64)>, Option<u64>, u64, What)| {
+            offset += 1;
+            let place = if id.is_some() { at * 1000 + offset } else { offset };
+            Record { operation, id, offset: place, what }
+        };
+        let epochs = epochs.into_iter().map(|epoch| epoch.into_iter().map(&mut record).collect());
+        std::iter::once(Vec::new()).chain(epochs).collect()
+    })
+}
+
+/// At which epochs there is a tick: more than there are epochs.
+fn ticks() -> impl Strategy<Value = Vec<bool>> {
+    proptest::collection::vec(proptest::bool::weighted(0.3), 11)
+}
+
+fn live(history: &[Vec<Record>]) -> Vec<Vec<In>> {
+    history.iter().map(|epoch| epoch.iter().copied().map(In::Live).collect()).collect()
+}
+
+/// Adds a tick to some epochs.
+fn tick(mut input: Vec<Vec<In>>, ticks: &[bool]) -> Vec<Vec<In>> {
+    input.iter_mut().zip(ticks).filter(|(_, tick)| **tick).for_each(|(epoch, _)| epoch.push(In::Tick));
+    input
+}
+
+/// What is shown of all these records, and which of them are refused; each epoch is looked at as a whole.
+fn oracle<'a>(epochs: impl Iterator<Item = &'a Vec<Record>>) -> (Rows, Vec<(Record, bool)>) {
+    let (mut newest, mut keys) = (BTreeMap::<Key, &Record>::new(), BTreeMap::<(u64, u64), BTreeSet<u64>>::new());
+    let (mut ends, mut refused) = (BTreeMap::<(u64, u64), What>::new(), Vec::new());
+    for records in epochs {
+        let mut said: Vec<&Record> =
+            records.iter().filter(|record| record.operation.is_some() && record.id.is_none()).collect();
+        said.sort_by_key(|record| record.offset);
+        for record in said {
+            let operation = record.operation.expect("filtered");
+            match (ends.get(&operation), record.what) {
+                (_, Started) => (),
+                (Some(Finished(_)), Canceled) => refused.push((*record, true)),
+                (Some(Canceled), Finished(_)) => refused.push((*record, false)),
+                (Some(Finished(known)), Finished(awaits)) if awaits >= *known => (),
+                (_, what) => _ = ends.insert(operation, what),
+            }
+        }
+        for record in records.iter().filter(|record| record.id.is_some()) {
+            let known = newest.entry(record.key()).or_insert(record);
+            *known = if record.is_after(known) { record } else { *known };
+            record.operation.zip(record.id).into_iter().for_each(|(of, id)| _ = keys.entry(of).or_default().insert(id));
+        }
+    }
+    let complete = ends.iter().filter(|(operation, end)| {
+        matches!(end, Finished(awaits) if keys.get(operation).map_or(0, BTreeSet::len) as u64 >= *awaits)
+    });
+    // By series and number: the last of a series stays.
+    let shown: BTreeMap<u64, u64> = complete.map(|((series, number), _)| (*series, *number)).collect();
+    let is_shown =
+        |record: &&Record| record.operation.is_none_or(|(series, number)| shown.get(&series) == Some(&number));
+    let rows = newest.into_values().filter(is_shown).filter_map(|record| Some(((record.key(), record.value()?), 1)));
+    (rows.collect(), refused)
+}
+
+/// What the journal of a run gives back: up to `hydrate_at` at that epoch, up to `through` at their own.
+fn sealed(out: &BTreeMap<u64, Vec<Out>>, epochs: usize, hydrate_at: u64, through: u64) -> Vec<Vec<In>> {
+    let mut input = vec![Vec::new(); epochs];
+    for epoch in 0..=through {
+        let at = epoch.max(hydrate_at) as usize;
+        input[at].extend(changes_of(out, epoch).into_iter().map(|record| In::Sealed(epoch, record)));
+    }
+    input
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// At every epoch there is what the oracle says, whatever the number of workers.
+    #[test]
+    fn what_is_shown_is_the_newest_complete_operation(history in history(), workers in 1..=3usize) {
+        let out = table(workers, live(&history), TableStart::default(), FOR_EVER);
+        let mut refused = Vec::new();
+        for epoch in 0..history.len() {
+            let (rows, expected) = oracle(history[..=epoch].iter());
+            prop_assert_eq!(sum(&out, 0..=epoch as u64), rows, "epoch {}", epoch);
+            refused.extend(refused_of(&out, epoch as u64));
+            prop_assert_eq!(refused.iter().collect::<BTreeSet<_>>(), expected.iter().collect::<BTreeSet<_>>());
+            prop_assert_eq!(refused.len(), expected.len(), "each once");
+        }
+    }
+
+    /// In the end there is the same if all came at once, or cut into epochs in any way, rows before what is said of their
+    /// operations or behind.
+    #[test]
+    fn the_cut_into_epochs_does_not_matter(
+        history in history(), workers in 1..=3usize, places in proptest::collection::vec(1..9usize, 120),
+    ) {
+        let (expected, _) = oracle(std::iter::once(&history.concat()));
+        let mut cut = vec![Vec::new(); 9];
+        let mut places = places.into_iter();
+        let mut last = 1;
+        for record in history.concat() {
+            // What is said of operations stays in its order.
+            let place = places.next().expect("there are fewer records");
+            last = if record.id.is_none() { last.max(place.min(last + 1)) } else { last };
+            cut[if record.id.is_none() { last } else { place }].push(record);
+        }
+        let out = table(workers, live(&cut), TableStart::default(), FOR_EVER);
+        prop_assert_eq!(sum(&out, 0..=8), expected);
+    }
+
+    /// A table that starts from a journal says at every later epoch what one says that has seen all records; and a replay
+    /// says at its epochs what was said there.
+    #[test]
+    fn a_restart_changes_nothing(
+        history in history(), before in 1..=3usize, after in 1..=3usize, cut in any::<(prop::sample::Index, prop::sample::Index)>(),
+        remember in prop::sample::select(vec![1, 3, u64::MAX]), ticks in ticks(), keep in proptest::option::of(0..6u64),
+    ) {
+        let last = history.len() as u64 - 1;
+        let (through, hydrate_at) = (cut.0.index(history.len()) as u64, cut.1.index(history.len()) as u64);
+        let hydrate_at = hydrate_at.min(through);
+        let rules = Rules { remember, keep };
+        let whole = table(before, tick(live(&history), &ticks), TableStart::default(), rules);
+        let mut input = sealed(&whole, history.len(), hydrate_at, through);
+        for (at, records) in tick(live(&history), &ticks).into_iter().enumerate().skip(through as usize + 1) {
+            input[at].extend(records);
+        }
+        let again = table(after, input, TableStart { hydrate_at, hidden_from: None }, rules);
+        prop_assert_eq!(sum(&again, 0..=hydrate_at), sum(&whole, 0..=hydrate_at));
+        for epoch in hydrate_at + 1..=last {
+            prop_assert_eq!(rows_of(&again, epoch), rows_of(&whole, epoch), "epoch {}", epoch);
+        }
+        // When a deletion is forgotten that belongs to no operation depends on which worker has something to do.
+        let of_operations = |changes: Vec<Record>| changes.into_iter().filter(|r| r.operation.is_some()).collect::<Vec<_>>();
+        for epoch in 0..=last {
+            let (changes, refused) = (changes_of(&again, epoch), refused_of(&again, epoch));
+            if epoch <= through {
+                prop_assert!(changes.is_empty() && refused.is_empty(), "what is sealed is not journalled again");
+            } else {
+                prop_assert_eq!(of_operations(changes), of_operations(changes_of(&whole, epoch)), "epoch {}", epoch);
+                prop_assert_eq!(refused, refused_of(&whole, epoch));
+            }
+        }
+    }
+
+    /// Epochs that were hidden when they were first there are repeated as one, whatever the order in which they are read.
+    #[test]
+    fn repeated_epochs_may_be_shown_as_one(
+        history in history(), before in 1..=3usize, after in 1..=3usize, cut in any::<(prop::sample::Index, prop::sample::Index)>(),
+        ticks in ticks(), keep in proptest::option::of(0..6u64),
+    ) {
+        let (through, hydrate_at) = (cut.0.index(history.len()) as u64, cut.1.index(history.len()) as u64);
+        let hydrate_at = hydrate_at.min(through);
+        let rules = Rules { keep, ..FOR_EVER };
+        let whole = table(before, tick(live(&history), &ticks), TableStart::default(), rules);
+        let mut input = sealed(&whole, history.len(), hydrate_at, through);
+        let later = input.split_off(hydrate_at as usize + 1).concat();
+        input.resize(history.len(), Vec::new());
+        input[through as usize].extend(later.into_iter().rev());
+        for (at, records) in tick(live(&history), &ticks).into_iter().enumerate().skip(through as usize + 1) {
+            input[at].extend(records);
+        }
+        let again = table(after, input, TableStart { hydrate_at, hidden_from: None }, rules);
+        prop_assert_eq!(sum(&again, 0..=hydrate_at), sum(&whole, 0..=hydrate_at));
+        if through > hydrate_at {
+            prop_assert_eq!(rows_of(&again, through), sum(&whole, hydrate_at + 1..=through));
+        }
+        for epoch in through + 1..history.len() as u64 {
+            prop_assert_eq!(rows_of(&again, epoch), rows_of(&whole, epoch), "epoch {}", epoch);
+        }
+    }
+
+    /// Hidden epochs are journalled as ever, and their net change is shown at the reveal; also if a restart comes between.
+    #[test]
+    fn hidden_epochs_are_shown_as_one(
+        history in history(), workers in 1..=3usize, cut in any::<(prop::sample::Index, prop::sample::Index, prop::sample::Index)>(),
+        mut ticks in ticks(), keep in proptest::option::of(0..6u64),
+    ) {
+        let rules = Rules { keep, ..FOR_EVER };
+        let mut points = [cut.0, cut.1, cut.2].map(|index| index.index(history.len()) as u64);
+        points.sort_unstable();
+        let [first, sealed_through, reveal] = points;
+        let first = first.max(1);
+        let (sealed_through, reveal) = (sealed_through.max(first), reveal.max(first));
+        let last = history.len() as u64 - 1;
+        ticks[first as usize..reveal as usize].fill(false);
+        let whole = table(1, tick(live(&history), &ticks), TableStart::default(), rules);
+        let mut uncut = tick(live(&history), &ticks);
+        uncut[reveal as usize].push(In::Reveal);
+        let mut restarted = sealed(&whole, history.len(), first - 1, sealed_through.min(reveal));
+        for (at, records) in uncut.iter().enumerate() {
+            let is_live = at as u64 > sealed_through.min(reveal);
+            restarted[at].extend(records.iter().filter(|item| is_live || **item == In::Reveal).cloned());
+        }
+        for input in [uncut, restarted] {
+            let start = TableStart { hydrate_at: first - 1, hidden_from: Some(first) };
+            let out = table(workers, input, start, rules);
+            prop_assert_eq!(sum(&out, 0..=first - 1), sum(&whole, 0..=first - 1));
+            for epoch in first..reveal {
+                prop_assert!(rows_of(&out, epoch).is_empty());
+            }
+            prop_assert_eq!(rows_of(&out, reveal), sum(&whole, first..=reveal));
+            for epoch in reveal + 1..=last {
+                prop_assert_eq!(rows_of(&out, epoch), rows_of(&whole, epoch));
+            }
+        }
+    }
+}
+
+fn of(number: u64, id: u64, value: u8) -> Record {
+    Record { operation: Some((0, number)), id: Some(id), offset: id, what: row(value) }
+}
+
+fn said(number: u64, offset: u64, what: What) -> Record {
+    Record { operation: Some((0, number)), id: None, offset, what }
+}
+
+/// How many rows of which operation are shown after each epoch; no epoch shows rows of two.
+fn shown(history: &[Vec<Record>]) -> Vec<Option<(u64, usize)>> {
+    let runs = (1..=3).map(|workers| {
+        let out = table(workers, live(history), TableStart::default(), FOR_EVER);
+        let after = |epoch: usize| {
+            let rows = sum(&out, 0..=epoch as u64);
+            assert!(rows.values().all(|count| *count == 1), "{rows:?}");
+            let numbers: BTreeSet<u64> = rows.keys().map(|((operation, _), _)| operation.expect("of one").1).collect();
+            assert!(numbers.len() <= 1, "rows of {numbers:?}");
+            numbers.first().map(|number| (*number, rows.len()))
+        };
+        (0..history.len()).map(after).collect::<Vec<_>>()
+    });
+    let runs: Vec<_> = runs.collect();
+    assert!(runs.windows(2).all(|pair| pair[0] == pair[1]), "whatever the number of workers");
+    runs[0].clone()
+}
+
+/// The first run of a model finds 500 objects, the second 600.
+#[test]
+fn capability_15_the_500_are_shown_until_the_600_are_there() {
+    let run = |number, ids: std::ops::Range<u64>| ids.map(|id| of(number, id, number as u8)).collect::<Vec<_>>();
+    let history = [
+        vec![said(1, 1, Started)],
+        run(1, 0..250),
+        run(1, 250..500),
+        vec![said(1, 2, Finished(0))],
+        vec![said(2, 3, Started)],
+        run(2, 0..599),
+        vec![said(2, 4, Finished(600))],
+        run(2, 599..600),
+    ];
+    let first = Some((1, 500));
+    assert_eq!(shown(&history), [None, None, None, first, first, first, first, Some((2, 600))]);
+    let mut canceled = history;
+    canceled[6] = vec![said(2, 4, Canceled)];
+    canceled.iter_mut().skip(7).for_each(|epoch| epoch.push(said(2, 5, Finished(0))));
+    assert_eq!(shown(&canceled), [None, None, None, first, first, first, first, first]);
+}
+
+#[test]
+fn what_comes_after_the_end_of_an_operation_is_shown_if_it_is_the_newest() {
+    let history = [
+        vec![of(1, 0, 1), said(1, 1, Finished(0))],
+        vec![said(3, 2, Finished(0))],
+        vec![of(3, 0, 1), of(3, 1, 1)],
+        vec![of(2, 0, 1), of(1, 9, 1), said(2, 3, Finished(0))],
+        vec![Record { what: Deletion, offset: 9, ..of(3, 0, 1) }],
+        vec![of(4, 0, 1), said(4, 4, Canceled), of(4, 1, 1)],
+        vec![of(4, 2, 1)],
+    ];
+    let [two, one] = [Some((3, 2)), Some((3, 1))];
+    assert_eq!(shown(&history), [Some((1, 1)), None, two, two, one, one, one]);
+}
+
+/// While rows are not shown they are counted, however old they are; when they come to be shown, those go that are too old.
+#[test]
+fn rows_go_with_their_time_once_they_are_shown() {
+    let at = |number, id, time| Record { what: What::Row { value: 0, time }, ..of(number, id, 0) };
+    let history = [
+        vec![at(1, 0, 0), at(1, 1, 9), at(1, 2, 2)],
+        vec![said(1, 1, Finished(3))],
+        vec![said(2, 2, Finished(2)), at(2, 3, 0)],
+        vec![at(1, 4, 0)],
+        vec![],
+        vec![at(2, 5, 0)],
+        vec![at(2, 6, 9)],
+    ];
+    let rules = Rules { keep: Some(1), ..FOR_EVER };
+    for workers in 1..=3 {
+        let ticks = [true; 7];
+        let out = table(workers, tick(live(&history), &ticks), TableStart::default(), rules);
+        let ids = |epoch| sum(&out, 0..=epoch).into_keys().map(|((_, id), _)| id.unwrap()).collect::<Vec<_>>();
+        assert_eq!([1, 2, 3, 4].map(ids), [vec![1, 2], vec![1, 2], vec![1], vec![1]], "0 is too old, 4 comes too late");
+        assert_eq!([5, 6].map(ids), [vec![], vec![6]], "both are in, and both too old");
+    }
+}
+
+/// How an operation has ended is known for a while after, and forgotten by the journal as well.
+#[test]
+fn old_ends_are_forgotten_after_a_while() {
+    let history = [
+        vec![said(1, 1, Finished(0)), said(2, 2, Canceled)],
+        vec![said(3, 3, Finished(0))],
+        vec![said(1, 4, Canceled), said(2, 5, Finished(0))],
+        vec![],
+        vec![said(1, 6, Canceled), said(2, 7, Finished(0))],
+        vec![said(1, 8, Finished(0))],
+    ];
+    let rules = Rules { remember: 4, keep: None };
+    let out = table(2, live(&history), TableStart::default(), rules);
+    let refused = |epoch| refused_of(&out, epoch).into_iter().map(|(record, _)| record.offset).collect::<Vec<_>>();
+    assert_eq!([2, 4, 5].map(refused), [vec![4, 5], vec![], vec![8]], "after that, what is said first counts");
+    let whats = |epoch| changes_of(&out, epoch).into_iter().map(|record| record.what).collect::<Vec<_>>();
+    assert_eq!([2, 4].map(whats), [vec![], vec![Canceled, Finished(0)]], "what comes instead is kept");
+    let shorter = table(2, live(&history[..4]), TableStart::default(), rules);
+    let mut input = sealed(&shorter, 7, 3, 3);
+    input[4].push(In::Live(said(3, 9, Started)));
+    let start = TableStart { hydrate_at: 3, hidden_from: None };
+    let forgotten: Vec<Key> = changes_of(&table(1, input, start, rules), 4).iter().map(Record::key).collect();
+    assert_eq!(forgotten, [(Some((0, 1)), None), (Some((0, 2)), None)]);
+}
+
+/// Run with `cargo test --release -p flowstone-operators --test generations_laws -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn how_long_rows_and_swaps_take() {
+    let series = 300;
+    let rows = |number: u64, count: u64| {
+        let of_series = move |of: u64| {
+            (0..count).map(move |id| Record {
+                operation: Some((of, number)),
+                id: Some(of << 32 | id),
+                offset: id,
+                what: row(number as u8),
+            })
+        };
+        (0..series).flat_map(of_series).collect::<Vec<_>>()
+    };
+    let ends = |number| {
+        (0..series).map(|of| Record { operation: Some((of, number)), id: None, offset: 0, what: Finished(0) }).collect()
+    };
+    let timed = |history: &[Vec<Record>]| {
+        let start = std::time::Instant::now();
+        let out = table(1, live(history), TableStart::default(), FOR_EVER);
+        assert!(out.values().map(Vec::len).sum::<usize>() > 0);
+        start.elapsed().as_secs_f64()
+    };
+    let first = vec![rows(1, 3000), ends(1)];
+    let second = [first.clone(), vec![rows(2, 3300)]].concat();
+    let swapped = [second.clone(), vec![ends(2)]].concat();
+    let [one, two, three] = [&first, &second, &swapped].map(|history| timed(history));
+    eprintln!(
+        "{} rows shown: {one:.2} s; {} more, not shown: {:.2} s; swapped: {:.2} s",
+        3000 * series,
+        3300 * series,
+        two - one,
+        three - two
+    );
+}

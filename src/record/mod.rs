@@ -3,9 +3,11 @@
 pub mod codec;
 mod decode;
 mod extract;
+mod fused;
 mod interner;
-mod packed;
+pub mod packed;
 mod path;
+mod pieces;
 mod render;
 mod row;
 mod scalar;
@@ -13,10 +15,12 @@ mod select;
 mod versioned;
 
 pub use decode::{DecodeSpec, Decoder, FacetSpec, OperationDecoder, OperationSpec, OperationsSpec};
+pub use fused::Fused;
 pub(crate) use interner::Interner;
-pub use packed::{Facets, Record};
+pub use packed::{Facets, Position, Record};
 pub use path::{FieldPath, Segment};
+pub use pieces::{ChildPiece, Lead, Slice};
 pub use render::Renderer;
-pub use row::{Child, ChildPiece, DeadLetter, Fused, Lead, Position, Rejected, Row, RowDiff, Slice};
+pub use row::{Child, DeadLetter, Rejected, Row, RowDiff};
 pub use scalar::{Key, Scalar, ScalarRef, write_integer, write_key, write_string};
 pub use select::{select, unescape};

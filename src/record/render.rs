@@ -1,12 +1,11 @@
-//! Documents as JSON text, made by joining pieces of payloads: nothing is parsed or re-serialised.
+//! The documents of rows, as JSON text.
 
 use std::sync::Arc;
 
-use flowstone_operators::fuse::Moment;
-
-use super::packed::{ChildText, Record};
-use super::row::{DeadLetter, Fused, Lead, Rejected, Row};
-use super::scalar::{Scalar, write_integer, write_string};
+use super::fused::{Fused, child, moment};
+use super::packed::Record;
+use super::row::{DeadLetter, Rejected, Row};
+use super::scalar::write_string;
 
 /// Renders the documents of rows, one after another.
 ///
@@ -98,69 +97,6 @@ impl Row {
     }
 }
 
-const BUCKET_START: &[u8] = b"\"time_bucket_start_ns\":";
-const BUCKET_END: &[u8] = b",\"time_bucket_end_ns\":";
-const CHILDREN: &[u8] = b",\"source_annotations\":[";
-
-/// A document; `child` appends the child at a place of the pool.
-fn moment(fused: &Fused, out: &mut Vec<u8>, mut child: impl FnMut(u32, &Record, &mut Vec<u8>)) {
-    let moment = &fused.moment;
-    out.reserve(fused.bytes as usize);
-    out.push(b'{');
-    let context = moment.children[0].child(usize::from(fused.facet)).context;
-    if !context.is_empty() {
-        out.extend_from_slice(context);
-        out.push(b',');
-    }
-    out.extend_from_slice(BUCKET_START);
-    write_integer(moment.interval.start_ns(), out);
-    out.extend_from_slice(BUCKET_END);
-    write_integer(moment.interval.end_ns(), out);
-    out.extend_from_slice(CHILDREN);
-    for (n, (place, record)) in moment.children.places().iter().zip(moment.children.iter()).enumerate() {
-        if n > 0 {
-            out.push(b',');
-        }
-        child(*place, record, out);
-    }
-    out.extend_from_slice(b"]}");
-}
-
-fn child(text: &ChildText<'_>, out: &mut Vec<u8>) {
-    out.push(b'{');
-    for piece in text.pieces {
-        out.extend_from_slice(piece.lead().text());
-        out.extend_from_slice(piece.slice().of(text.payload));
-    }
-    out.push(b'}');
-}
-
-impl Lead {
-    /// The text itself.
-    pub fn text(self) -> &'static [u8] {
-        match self {
-            Lead::None => b"",
-            Lead::Comma => b",",
-            Lead::Type => b"\"annotation_type\":",
-            Lead::CommaType => b",\"annotation_type\":",
-        }
-    }
-}
-
-/// The length of a fused document, without rendering it.
-pub(super) fn moment_bytes(moment: &Moment<Scalar, Record>, facet: usize) -> u64 {
-    let digits = |n: i64| itoa::Buffer::new().format(n).len();
-    let context = match moment.children[0].child(facet).context.len() {
-        0 => 0,
-        bytes => bytes + 1,
-    };
-    let numbers = digits(moment.interval.start_ns()) + digits(moment.interval.end_ns());
-    let fixed = 1 + context + BUCKET_START.len() + BUCKET_END.len() + CHILDREN.len() + numbers + 2;
-    let commas = moment.children.len() - 1;
-    let children: u64 = moment.children.iter().map(|record| u64::from(record.rendered_bytes(facet))).sum();
-    (fixed + commas) as u64 + children
-}
-
 fn rejection(rejected: &Rejected, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"key\":");
     rejected.key.write_json(out);
@@ -195,12 +131,12 @@ fn dead_letter(letter: &DeadLetter, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use flowstone_operators::fuse::Children;
+    use flowstone_operators::fuse::{Children, Moment};
     use flowstone_operators::interval::Interval;
 
     use super::*;
-    use crate::record::codec::{FacetParts, RecordWriter, State};
-    use crate::record::row::{ChildPiece, Position, Slice};
+    use crate::record::packed::{FacetParts, Position, RecordWriter, State};
+    use crate::record::pieces::{ChildPiece, Lead, Slice};
     use crate::record::scalar::{Key, ScalarRef};
 
     fn record(n: u32, bytes: usize) -> Record {

@@ -4,7 +4,8 @@ use flowstone_operators::generations::{Generational, Role, Stage};
 use flowstone_operators::table::Versioned;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::{DeadLetter, Position, Record};
+use super::packed::{Position, Record, RecordWriter, State};
+use super::row::DeadLetter;
 
 /// By version if there is one, ties and all others by (source, partition, offset).
 impl Versioned for Record {
@@ -65,7 +66,9 @@ impl Generational for Record {
     }
 
     fn fulfilled(&self) -> Self {
-        self.at_stage(Stage::Finished { awaits: 0 })
+        let mut writer = RecordWriter::default();
+        writer.key_bytes(self.key_bytes(), self.route());
+        writer.row(&State { stage: Some(Stage::Finished { awaits: 0 }), ..self.state() }, self.payload())
     }
 }
 
@@ -112,8 +115,7 @@ impl Versioned for DeadLetter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::codec::State;
-    use crate::record::{Key, Position};
+    use crate::record::scalar::Key;
 
     fn letter(offset: u64, reason: &str) -> DeadLetter {
         let (node, origin) = ("annotations".into(), "a.ndjson".into());

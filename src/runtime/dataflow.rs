@@ -17,19 +17,17 @@
 //! drawn: the sealed frontier and the least upper go back to the sources, which pause when too much is in
 //! flight.
 
-use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use flowstone_operators::table::{Tick, tail};
+use flowstone_operators::table::tail;
 use timely::dataflow::operators::vec::{Broadcast, Filter, Map};
 use timely::dataflow::operators::{Concat, Concatenate, ConnectLoop, Feedback, Probe};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
 use super::RunError;
-use super::clock::{self, EpochClock, Openings};
 use super::fusion::{Rows, moments_of, rejections};
 use super::setup::Setup;
+use super::sources::{Sources, sources};
 use super::tables::{Table, table};
 use crate::pipeline::compile::Collection;
 use crate::record::{DeadLetter, Row};
@@ -37,9 +35,6 @@ use crate::sink::gate::gate;
 use crate::sink::lag::Detach;
 use crate::sink::shell::{Shell, Written, write};
 use crate::sink::{Never, Reveal};
-use crate::source::feeder::{Batch, Share};
-use crate::source::messages::Binding;
-use crate::source::operator::{Lag, source};
 use crate::spine::committer::{Committed, Committing, committer};
 use crate::spine::part_writer::{PartWriter, part_writer};
 use crate::spine::row::{self, Change};
@@ -56,15 +51,6 @@ struct Collections<'scope> {
     dead_letters: Rows<'scope>,
     /// Ends when the sealed changes of earlier runs are read.
     hydrated: Nothing<'scope>,
-}
-
-/// What sources put into the dataflow.
-pub(super) struct Sources<'scope> {
-    pub batches: Vec<StreamVec<'scope, u64, Batch>>,
-    pub bindings: StreamVec<'scope, u64, Binding>,
-    pub reveals: StreamVec<'scope, u64, Reveal>,
-    /// Only if a table lets rows go.
-    pub ticks: Option<StreamVec<'scope, u64, Tick>>,
 }
 
 /// Builds the dataflow; `done` sees the end of all sinks, and of all that is recorded about them.
@@ -123,54 +109,6 @@ struct Gates<'scope> {
 /// Those that are about this sink.
 fn detaches_of<'scope>(sink: usize, detached: StreamVec<'scope, u64, Detach>) -> StreamVec<'scope, u64, Detach> {
     detached.filter(move |detach| detach.sinks.contains(&sink))
-}
-
-/// The sources, and the clock that drives them.
-fn sources<'scope>(
-    scope: Scope<'scope, u64>,
-    setup: &Setup,
-    sealed: &Nothing<'scope>,
-    written: &Nothing<'scope>,
-) -> Sources<'scope> {
-    let (report_loop, reports) = scope.feedback(Default::default());
-    let feeders = setup.catalogs.len() * scope.peers();
-    let hiding = setup.start.hiding(setup.journal.is_some());
-    let now = std::time::Instant::now();
-    let clock = EpochClock::new(setup.start.first_epoch, setup.epoch_length, hiding, feeders, now);
-    let keep = setup.plan.tables.iter().filter_map(|table| table.keep_ns).min().map(Duration::from_nanos);
-    let clock = clock.with_ticks(keep);
-    let found = setup.found_partitions();
-    let Openings { openings, reveals } = clock::openings(scope, reports, clock, setup.control.clone(), found);
-    let ticks = keep.map(|_| openings.clone().flat_map(|opening| opening.tick.then_some(Tick)));
-    let (mut batches, mut all_reports, mut bindings) = (Vec::new(), Vec::new(), Vec::new());
-    for (number, (name, catalog)) in setup.catalogs.iter().enumerate() {
-        let control = setup.control.clone();
-        let share = Share {
-            source: setup.start.sources[number].id,
-            catalog: catalog.clone(),
-            index: scope.index(),
-            peers: scope.peers(),
-            bounded: setup.bounded,
-            leader: scope.index() == 0,
-            stop: Arc::new(move || control.is_stopping()),
-            metrics: setup.metrics.sources[number].1.clone(),
-        };
-        let waiting = setup.gauges.waiting.clone();
-        let lag = Lag {
-            sealed: sealed.clone(),
-            written: written.clone(),
-            limits: setup.limits,
-            is_full: Rc::new(move || waiting.is_full()),
-        };
-        let (control, owner) = (setup.control.clone(), name.clone());
-        let on_error = move |source| control.fail(RunError::Source { name: owner.clone(), source });
-        let (stream, reports, bound) = source(openings.clone(), lag, name, share, on_error);
-        batches.push(stream);
-        all_reports.push(reports);
-        bindings.push(bound);
-    }
-    scope.concatenate(all_reports).connect_loop(report_loop);
-    Sources { batches, bindings: scope.concatenate(bindings), reveals, ticks }
 }
 
 /// Tables, operators, dead letters; what tables journal is added to `changes`.

@@ -25,6 +25,7 @@ pub mod metrics;
 mod nodes;
 mod opening;
 mod setup;
+mod sources;
 mod start;
 mod stores;
 mod tables;

@@ -9,10 +9,10 @@ use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Concatenate};
 use timely::dataflow::{Scope, StreamVec};
 
-use super::dataflow::Sources;
 use super::fusion::Rows;
 use super::memory::reaper;
 use super::setup::Setup;
+use super::sources::Sources;
 use crate::pipeline::compile::{Collection, TablePlan};
 use crate::record::{Record, Row, RowDiff};
 use crate::source::catalog::Catalog;

@@ -1,7 +1,7 @@
 //! Rows and epochs for tests of stores.
 
 use super::{Change, Sweep, Writer};
-use crate::record::codec::State;
+use crate::record::packed::State;
 use crate::record::{Key, Position, Record, Row, Scalar};
 
 /// A row with this key and document.

@@ -13,6 +13,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Scope, StreamVec};
 use timely::progress::Antichain;
+use timely::progress::frontier::MutableAntichain;
 
 use super::helper::{Helper, Reply};
 use super::part_writer::Share;
@@ -85,7 +86,7 @@ pub fn committer<'scope>(input: Committing<'scope>, commit: Option<Commit>) -> C
         .map(|(name, acks)| (name, builder.new_input_connection(acks, Pipeline, unconnected.clone())))
         .unzip();
     let mut late = builder.new_input_connection(late, Pipeline, unconnected);
-    let uppers = 3..3 + names.len();
+    let sinks = names.len();
     let mut leader = commit.map(|commit| Leader::new(commit, names, scope, &address));
 
     builder.build(move |mut capabilities| {
@@ -116,13 +117,8 @@ pub fn committer<'scope>(input: Committing<'scope>, commit: Option<Commit>) -> C
                 }
             });
             let Some(leader) = &mut leader else { return };
-            let least = |at: usize| frontiers[at].frontier().first().copied();
-            let complete = match (least(0), least(1)) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
-            let uppers: Vec<_> = uppers.clone().map(least).collect();
-            if least(2).is_none() {
+            let Standing { complete, is_hydrated, uppers } = Standing::of(frontiers, sinks);
+            if is_hydrated {
                 leader.set_hydrated();
             }
             let Advance { released, detached: told, waits, done } = leader.advance(complete, &uppers);
@@ -141,6 +137,26 @@ pub fn committer<'scope>(input: Committing<'scope>, commit: Option<Commit>) -> C
         }
     });
     Committed { sealed: sealed_stream, recorded: recorded_stream, detached: detached_stream }
+}
+
+/// What the frontiers of the inputs say.
+struct Standing {
+    /// Where epochs end of which all shares, and all that hid them, are there.
+    complete: Option<u64>,
+    is_hydrated: bool,
+    /// Of each sink.
+    uppers: Vec<Option<u64>>,
+}
+
+impl Standing {
+    fn of(frontiers: &[MutableAntichain<u64>], sinks: usize) -> Self {
+        let least = |at: usize| frontiers[at].frontier().first().copied();
+        let complete = match (least(0), least(1)) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Standing { complete, is_hydrated: least(2).is_none(), uppers: (3..3 + sinks).map(least).collect() }
+    }
 }
 
 /// Lets go of everything before `frontier`.

@@ -15,7 +15,8 @@ use timely::dataflow::{Scope, StreamVec};
 use timely::scheduling::SyncActivator;
 
 use super::row::TableId;
-use crate::record::codec::{CodecError, Decoder};
+use crate::record::codec::Decoder;
+use crate::record::packed::CodecError;
 use crate::record::{DeadLetter, DecodeSpec, Record};
 use crate::sink::Never;
 

@@ -3,8 +3,7 @@
 use std::iter::Peekable;
 
 use super::record::{Generational, Refusal, Stage};
-use crate::table::TableChange;
-use crate::table::fold::{Found, Output};
+use crate::table::outcome::{Found, Output, TableChange};
 use crate::table::rows::Rows;
 
 /// What holds for all series of a table.

@@ -8,7 +8,8 @@ use hashbrown::hash_table::Entry;
 use super::record::{Generational, Refusal, Role, Stage};
 use super::series::{Rules, Series};
 use crate::table::candidates::Candidates;
-use crate::table::fold::{Fold, Found, Output};
+use crate::table::fold::Fold;
+use crate::table::outcome::{Found, Output};
 use crate::table::rows::Rows;
 
 /// The rows of a table, by operation.

@@ -3,7 +3,7 @@
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use super::fold::Found;
+use super::outcome::Found;
 use super::versioned::Versioned;
 
 /// The newest record of each key that an epoch has seen so far, in the order in which keys were first seen.

@@ -1,52 +1,6 @@
 //! What a table makes of its records: the state of a worker's share of it, and what comes of it. No dataflow.
 
-use std::ops::AddAssign;
-
-use super::rows::TableChange;
-
-/// Takes what a table says of an epoch.
-pub(crate) trait Output<R> {
-    /// A row comes (+1) or goes (-1).
-    fn show(&mut self, row: &R, diff: isize);
-    /// State has changed.
-    fn note(&mut self, change: TableChange<R>);
-}
-
-/// What to do with rows, and what with changes of state.
-impl<R, S: FnMut(&R, isize), N: FnMut(TableChange<R>)> Output<R> for (S, N) {
-    fn show(&mut self, row: &R, diff: isize) {
-        self.0(row, diff);
-    }
-
-    fn note(&mut self, change: TableChange<R>) {
-        self.1(change);
-    }
-}
-
-/// What closing an epoch found, besides the changes of rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Found {
-    /// Records that came after a newer one of their key.
-    pub superseded: u64,
-    /// Keys whose records come from different partitions without a version.
-    pub ambiguous: u64,
-    /// Records that were too old to become rows.
-    pub expired: u64,
-    /// Records of operations that are over.
-    pub stale: u64,
-    /// Operations that took the place of another, or were the first.
-    pub swaps: u64,
-}
-
-impl AddAssign for Found {
-    fn add_assign(&mut self, other: Self) {
-        self.superseded += other.superseded;
-        self.ambiguous += other.ambiguous;
-        self.expired += other.expired;
-        self.stale += other.stale;
-        self.swaps += other.swaps;
-    }
-}
+use super::outcome::{Found, Output};
 
 /// The state of a table of records `R`, and how an epoch changes it.
 pub(crate) trait Fold<R> {

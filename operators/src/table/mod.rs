@@ -27,6 +27,7 @@ pub(crate) mod fold;
 mod held;
 mod operator;
 mod options;
+pub(crate) mod outcome;
 pub(crate) mod rows;
 pub(crate) mod shell;
 mod state;
@@ -35,6 +36,6 @@ mod versioned;
 
 pub use operator::upsert;
 pub use options::{TableCounters, TableInput, TableOptions, TableStart, Tick};
-pub use rows::TableChange;
+pub use outcome::TableChange;
 pub use tail::tail;
 pub use versioned::Versioned;

@@ -5,7 +5,8 @@ use timely::ExchangeData;
 use timely::dataflow::StreamVec;
 
 use super::options::{TableInput, TableOptions};
-use super::rows::{Rows, TableChange};
+use super::outcome::TableChange;
+use super::rows::Rows;
 use super::shell::{Folded, fold};
 use super::versioned::Versioned;
 

@@ -14,7 +14,7 @@ use timely::progress::{Antichain, Timestamp};
 
 use super::fold::Fold;
 use super::options::{TableInput, TableOptions};
-use super::rows::TableChange;
+use super::outcome::TableChange;
 use super::state::{Arrived, Table};
 use super::versioned::Versioned;
 use crate::route::owner;

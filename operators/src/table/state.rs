@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::fold::Fold;
 use super::held::Held;
 use super::options::{TableOptions, TableStart};
-use super::rows::TableChange;
+use super::outcome::TableChange;
 use super::versioned::Versioned;
 
 /// What an epoch brings.

@@ -11,7 +11,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::candidates::Candidates;
-use super::rows::TableChange;
+use super::outcome::TableChange;
 use super::versioned::Versioned;
 use crate::route::owner;
 

@@ -1,6 +1,6 @@
 //! What is written is read again; nothing else is ever read as a row.
 
-use flowstone_operators::generations::{Generational, Role};
+use flowstone_operators::generations::{Generational, Role, Stage};
 use flowstone_operators::interval::Boundary;
 use flowstone_operators::route::Route;
 use flowstone_operators::table::Versioned;
@@ -8,8 +8,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::record::decode::FacetSpec;
+use crate::record::packed::*;
 use crate::record::path::FieldPath;
+use crate::record::pieces::{ChildPiece, Lead, Slice};
 use crate::record::scalar::{Key, Scalar, ScalarRef};
+use flowstone_operators::interval::Interval;
 
 const JOEY: &str = r#"{"annotation_id":"c1","type":"CHARACTER_SEARCH","label":"Joey","associated_ids":{"MOVIE_ID":"81686010","ASSET_ID":"a7"},"confidence_score":0.93,"time_range":{"start_time_ns":2000000000,"end_time_ns":8000000000},"deleted":false}"#;
 

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::record::codec::MAX_PAYLOAD_BYTES;
 use crate::record::extract::{ExtractError, FieldId, Fields, Member, PathTree};
-use crate::record::row::Slice;
+use crate::record::packed::MAX_PAYLOAD_BYTES;
+use crate::record::pieces::Slice;
 use crate::record::scalar::ScalarRef;
 use crate::record::select::unescape;
 

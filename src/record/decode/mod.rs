@@ -5,16 +5,17 @@ use smallvec::SmallVec;
 
 use self::fields::NamedFields;
 use self::operation::{OperationFields, OperationFound};
-use crate::record::codec::{FacetParts, RecordWriter, State, fingerprint};
 use crate::record::extract::{ExtractError, FieldId, Member, PathTree};
-use crate::record::packed::Record;
+use crate::record::packed::{FacetParts, Position, Record, RecordWriter, State};
 use crate::record::path::FieldPath;
-use crate::record::row::{ChildPiece, Lead, Position, Slice};
+use crate::record::pieces::{ChildPiece, Lead, Slice};
 use crate::record::scalar::{Key, ScalarRef};
 
 mod fields;
+mod fingerprint;
 mod operation;
 
+pub use fingerprint::fingerprint;
 pub use operation::{OperationDecoder, OperationsSpec};
 
 /// What a table takes from its records.

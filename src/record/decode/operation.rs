@@ -4,11 +4,9 @@ use flowstone_operators::generations::Stage;
 
 use super::OperationSpec;
 use super::fields::{Found, NamedFields};
-use crate::record::codec::{OperationRef, RecordWriter, State};
 use crate::record::extract::{FieldId, PathTree};
-use crate::record::packed::Record;
+use crate::record::packed::{OperationRef, Position, Record, RecordWriter, State};
 use crate::record::path::FieldPath;
-use crate::record::row::Position;
 
 /// What is taken from the records of a source of operations.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use self::scan::Scan;
 use super::path::{FieldPath, Segment};
-use super::row::Slice;
+use super::pieces::Slice;
 use super::select::{index, unescape};
 
 mod scan;

@@ -12,7 +12,7 @@ use tantivy::{Index, TantivyDocument};
 
 use super::open;
 use crate::pipeline::model::TantivySink;
-use crate::record::codec::{FacetParts, RecordWriter, State};
+use crate::record::packed::{FacetParts, RecordWriter, State};
 use crate::record::{ChildPiece, Fused, Key, Lead, Position, Record, Row, Scalar, Slice};
 use crate::sink::{Change, Sweep, Writer};
 

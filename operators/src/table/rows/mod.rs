@@ -8,17 +8,9 @@ use hashbrown::hash_table::Entry;
 
 use super::candidates::Candidates;
 use super::deadlines::Deadlines;
-use super::fold::{Fold, Found, Output};
+use super::fold::Fold;
+use super::outcome::{Found, Output, TableChange};
 use super::versioned::Versioned;
-
-/// A change of a table's state, for a journal. A deletion that must be remembered is state too.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub enum TableChange<R> {
-    /// The state of the key is this record.
-    Set(R),
-    /// There is nothing of the key of this record any more.
-    Remove(R),
-}
 
 /// The records of a table, one a key; among them the deletions that it must remember.
 #[derive(Debug)]

@@ -6,11 +6,10 @@ use flowstone_operators::route::Route;
 use smallvec::SmallVec;
 
 use super::{
-    COMPOSITE, FORMAT, HAS_BODY, HAS_STAGE, HAS_TIME, HAS_VERSION, INT, IS_REMEMBERED, KeyRef, LETTER, OPERATION,
-    OperationRef, ROW_OF, STR, State, UINT,
+    COMPOSITE, FORMAT, FacetHead, HAS_BODY, HAS_STAGE, HAS_TIME, HAS_VERSION, Head, INT, IS_REMEMBERED, KeyRef,
+    OPERATION, OperationRef, ROW_OF, Record, STR, State, UINT,
 };
-use crate::record::packed::{FacetHead, Head, Record};
-use crate::record::row::{ChildPiece, DeadLetter, Slice, rendered_bytes};
+use crate::record::pieces::{ChildPiece, Slice, rendered_bytes};
 use crate::record::scalar::{Key, ScalarRef};
 
 /// Makes records: the parts of one are given in the order in which they stand in it. One writer makes many.
@@ -171,6 +170,16 @@ impl RecordWriter {
         bytes(reason.as_bytes(), &mut self.bytes);
     }
 
+    /// Ends the record with a row of no use for any operator; without a payload, as a deletion.
+    pub(crate) fn row(&mut self, state: &State, payload: Option<&[u8]>) -> Record {
+        self.state(state, payload.is_some());
+        if let Some(payload) = payload {
+            self.body(0, payload.len(), 0);
+            self.payload(payload);
+        }
+        self.finish()
+    }
+
     /// The record.
     pub fn finish(&mut self) -> Record {
         let (payload, facets) = (self.payload, std::mem::take(&mut self.facets));
@@ -195,22 +204,6 @@ pub fn encode_key(key: &Key, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a dead letter's key.
-pub fn encode_dead_letter_key(letter: &DeadLetter, out: &mut Vec<u8>) {
-    out.push(LETTER);
-    bytes(letter.node.as_bytes(), out);
-    bytes(letter.origin.as_bytes(), out);
-    out.extend_from_slice(&letter.offset.to_le_bytes());
-}
-
-/// Appends a dead letter without its key.
-pub fn encode_dead_letter(letter: &DeadLetter, out: &mut Vec<u8>) {
-    out.push(FORMAT);
-    bytes(letter.reason.as_bytes(), out);
-    number(letter.payload_bytes, out);
-    bytes(&letter.payload, out);
-}
-
 fn scalar(scalar: ScalarRef<'_>, out: &mut Vec<u8>) {
     match scalar {
         ScalarRef::Int(value) => {
@@ -228,15 +221,25 @@ fn scalar(scalar: ScalarRef<'_>, out: &mut Vec<u8>) {
     }
 }
 
-fn bytes(bytes: &[u8], out: &mut Vec<u8>) {
+pub(in crate::record) fn bytes(bytes: &[u8], out: &mut Vec<u8>) {
     number(bytes.len() as u64, out);
     out.extend_from_slice(bytes);
 }
 
-fn number(mut value: u64, out: &mut Vec<u8>) {
+pub(in crate::record) fn number(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+#[cfg(test)]
+impl Record {
+    /// A row of no use for any operator, or a deletion.
+    pub(crate) fn made(key: &Key, state: State, payload: Option<&[u8]>) -> Self {
+        let mut writer = RecordWriter::default();
+        writer.key(None, key);
+        writer.row(&state, payload)
+    }
 }

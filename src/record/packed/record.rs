@@ -8,46 +8,18 @@ use flowstone_operators::interval::Interval;
 use flowstone_operators::route::Route;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::{ByteBuf, Bytes};
-use smallvec::SmallVec;
 use triomphe::ThinArc;
 
-use super::codec::{self, CodecError, Input, KeyRef};
-use super::row::{ChildPiece, Position, Slice};
-use super::scalar::ScalarRef;
+use super::{CodecError, FacetHead, Head, Input, KeyRef, Position, State, check_key, index};
+use crate::record::pieces::ChildPiece;
+use crate::record::scalar::ScalarRef;
 
 /// A record that passed decode: a row of a table, or a deletion on its way into one.
 ///
-/// Its bytes are those that the journal keeps ([`codec`]), so that neither writing nor reading the journal makes another form
+/// Its bytes are those that the journal keeps ([`packed`](super)), so that neither writing nor reading the journal makes another form
 /// of it. Cheap to clone: the content is shared.
 #[derive(Clone)]
 pub struct Record(ThinArc<Head, u8>);
-
-/// Where things are in the bytes of a record. Made with them, by whoever wrote or checked them.
-pub(super) struct Head {
-    /// The key's routing hash.
-    pub route: u64,
-    /// The key is before, the value behind it.
-    pub key_end: u32,
-    /// Empty, at 0, for a deletion.
-    pub payload: Slice,
-    /// What each `fuse` that reads the table needs, in the order of those operators in the pipeline file.
-    pub facets: SmallVec<[FacetHead; 1]>,
-}
-
-/// The index of one operator's facets.
-pub(super) struct FacetHead {
-    pub interval: Interval,
-    /// Where the asset begins.
-    pub asset_at: u32,
-    /// Where the type begins; or the reason why the operator can not use the row.
-    pub kind_at: u32,
-    /// A piece of the payload; empty if there is none.
-    pub context: Slice,
-    /// The length of the whole child, rendered; 0 if the operator can not use the row.
-    pub rendered_bytes: u32,
-    /// The child, as pieces of the payload.
-    pub pieces: SmallVec<[ChildPiece; 3]>,
-}
 
 /// What an operator reads of an annotation, extracted once, at decode.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +34,7 @@ pub struct Facets<'a> {
 
 /// The child of an annotation, as pieces of its payload.
 #[derive(Clone, Copy)]
-pub(super) struct ChildText<'a> {
+pub(in crate::record) struct ChildText<'a> {
     /// The bytes of the payload.
     pub payload: &'a [u8],
     /// The member of the payload that the document takes over (`"associated_ids":{…}`); empty if there is none.
@@ -74,7 +46,7 @@ pub(super) struct ChildText<'a> {
 const CHECKED: &str = "a record's bytes were checked when it was made";
 
 impl Record {
-    pub(super) fn new(head: Head, bytes: &[u8]) -> Self {
+    pub(in crate::record) fn new(head: Head, bytes: &[u8]) -> Self {
         Record(ThinArc::from_header_and_slice(head, bytes))
     }
 
@@ -120,8 +92,9 @@ impl Record {
         (!self.is_deletion()).then(|| self.head().payload.of(self.bytes()))
     }
 
-    fn state(&self) -> codec::State {
-        codec::State::read(&mut Input::new(self.value_bytes())).expect(CHECKED)
+    /// What it says besides its key and its row.
+    pub(in crate::record) fn state(&self) -> State {
+        State::read(&mut Input::new(self.value_bytes())).expect(CHECKED)
     }
 
     /// Where it came from.
@@ -135,30 +108,17 @@ impl Record {
     }
 
     /// Whether an older record of its key may still come after it, though it has no version.
-    pub(super) fn is_remembered(&self) -> bool {
+    pub(in crate::record) fn is_remembered(&self) -> bool {
         self.state().is_remembered
     }
 
     /// How the operation stands that it is about.
-    pub(super) fn stage(&self) -> Option<Stage> {
+    pub(in crate::record) fn stage(&self) -> Option<Stage> {
         self.state().stage
     }
 
-    /// Of a record about an operation: the same at another stage.
-    pub(super) fn at_stage(&self, stage: Stage) -> Self {
-        let payload = self.payload();
-        let mut writer = codec::RecordWriter::default();
-        writer.key_bytes(self.key_bytes(), self.route());
-        writer.state(&codec::State { stage: Some(stage), ..self.state() }, payload.is_some());
-        if let Some(payload) = payload {
-            writer.body(0, payload.len(), 0);
-            writer.payload(payload);
-        }
-        writer.finish()
-    }
-
     /// What decides which of two records of one key is newer.
-    pub(super) fn order(&self) -> (Option<i64>, Position) {
+    pub(in crate::record) fn order(&self) -> (Option<i64>, Position) {
         let state = self.state();
         (state.version, state.position)
     }
@@ -198,13 +158,13 @@ impl Record {
     ///
     /// # Panics
     /// As [`Record::facets`].
-    pub(super) fn rendered_bytes(&self, at: usize) -> u32 {
+    pub(in crate::record) fn rendered_bytes(&self, at: usize) -> u32 {
         self.usable(at).rendered_bytes
     }
 
     /// # Panics
     /// As [`Record::facets`].
-    pub(super) fn child(&self, at: usize) -> ChildText<'_> {
+    pub(in crate::record) fn child(&self, at: usize) -> ChildText<'_> {
         let facet = self.usable(at);
         let payload = self.head().payload.of(self.bytes());
         ChildText { payload, context: facet.context.of(payload), pieces: &facet.pieces }
@@ -263,8 +223,8 @@ impl<'de> Deserialize<'de> for Record {
         let (key_end, bytes) = <(u32, ByteBuf)>::deserialize(deserializer)?;
         let read = || {
             let (key, value) = bytes.split_at_checked(key_end as usize).ok_or(CodecError::Truncated)?;
-            codec::check_key(key)?;
-            let (head, _) = codec::index(KeyRef::of(key).route(), key, value)?;
+            check_key(key)?;
+            let (head, _) = index(KeyRef::of(key).route(), key, value)?;
             Ok(Record::new(head, &bytes))
         };
         read().map_err(|error: CodecError| serde::de::Error::custom(error))
@@ -273,20 +233,8 @@ impl<'de> Deserialize<'de> for Record {
 
 #[cfg(test)]
 impl Record {
-    pub(super) fn facets_len(&self) -> usize {
+    pub(in crate::record) fn facets_len(&self) -> usize {
         self.head().facets.len()
-    }
-
-    /// A row of no use for any operator, or a deletion.
-    pub(crate) fn made(key: &super::Key, state: codec::State, payload: Option<&[u8]>) -> Self {
-        let mut writer = codec::RecordWriter::default();
-        writer.key(None, key);
-        writer.state(&state, payload.is_some());
-        if let Some(payload) = payload {
-            writer.body(0, payload.len(), 0);
-            writer.payload(payload);
-        }
-        writer.finish()
     }
 }
 

@@ -3,7 +3,7 @@
 use flowstone_operators::interval::Boundary;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::record::decode::{DecodeSpec, FacetSpec};
+use super::{DecodeSpec, FacetSpec};
 
 /// Changes when facets are taken in another way from the same payload and the same settings.
 const EXTRACTION: &str = "1";

@@ -1,0 +1,132 @@
+//! Where things are in the bytes of a record.
+
+use flowstone_operators::interval::Interval;
+use smallvec::SmallVec;
+
+use super::{CodecError, HAS_BODY, Input, KeyRef, MAX_PAYLOAD_BYTES, State};
+use crate::record::pieces::{ChildPiece, Lead, Slice, rendered_bytes};
+
+/// Where things are in the bytes of a record. Made with them, by whoever wrote or checked them.
+pub(in crate::record) struct Head {
+    /// The key's routing hash.
+    pub route: u64,
+    /// The key is before, the value behind it.
+    pub key_end: u32,
+    /// Empty, at 0, for a deletion.
+    pub payload: Slice,
+    /// What each `fuse` that reads the table needs, in the order of those operators in the pipeline file.
+    pub facets: SmallVec<[FacetHead; 1]>,
+}
+
+/// The index of one operator's facets.
+pub(in crate::record) struct FacetHead {
+    pub interval: Interval,
+    /// Where the asset begins.
+    pub asset_at: u32,
+    /// Where the type begins; or the reason why the operator can not use the row.
+    pub kind_at: u32,
+    /// A piece of the payload; empty if there is none.
+    pub context: Slice,
+    /// The length of the whole child, rendered; 0 if the operator can not use the row.
+    pub rendered_bytes: u32,
+    /// The child, as pieces of the payload.
+    pub pieces: SmallVec<[ChildPiece; 3]>,
+}
+
+/// Checks the value of a record behind its key, and finds what is in it; with the fingerprint of its facets, if it has a row.
+pub(in crate::record) fn index(route: u64, key: &[u8], value: &[u8]) -> Result<(Head, Option<u64>), CodecError> {
+    let end = key.len().checked_add(value.len()).filter(|end| u32::try_from(*end).is_ok());
+    end.ok_or(CodecError::Invalid("length"))?;
+    let key_end = key.len() as u32;
+    let mut input = Input::new(value);
+    let (state, flags) = State::read_with_flags(&mut input)?;
+    if state.stage.is_some() && !KeyRef::of(key).is_operation() {
+        return Err(CodecError::Invalid("flag"));
+    }
+    let mut head = Head { route, key_end, payload: Slice::default(), facets: SmallVec::new() };
+    let mut fingerprint = None;
+    if flags & HAS_BODY != 0 {
+        fingerprint = Some(input.int()?);
+        let payload_bytes = input.count()?;
+        if payload_bytes > MAX_PAYLOAD_BYTES {
+            return Err(CodecError::Invalid("length of a payload"));
+        }
+        for _ in 0..input.count()? {
+            head.facets.push(facet(&mut input, value, key_end, payload_bytes as u32)?);
+        }
+        let start = key_end + input.position_in(value);
+        input.text_of(payload_bytes)?;
+        head.payload = Slice { start, end: start + payload_bytes as u32 };
+    }
+    input.end()?;
+    Ok((head, fingerprint))
+}
+
+fn facet(input: &mut Input<'_>, value: &[u8], key_end: u32, payload_bytes: u32) -> Result<FacetHead, CodecError> {
+    let is_usable = input.byte()?;
+    let here = |input: &Input<'_>| key_end + input.position_in(value);
+    let asset_at = here(input);
+    match is_usable {
+        0 => {
+            input.text()?;
+            return Ok(FacetHead::unusable(asset_at));
+        }
+        1 => {}
+        _ => return Err(CodecError::Invalid("facet")),
+    }
+    input.scalar()?;
+    let kind_at = here(input);
+    input.text()?;
+    let (start_ns, length_ns) = (input.number()?, input.number()?);
+    let end_ns = start_ns.checked_add(length_ns).and_then(|end_ns| i64::try_from(end_ns).ok());
+    let end_ns = end_ns.filter(|_| length_ns > 0).ok_or(CodecError::Invalid("range"))?;
+    // Not above the end, which fits.
+    let interval = Interval::new(start_ns as i64, end_ns);
+    let context = match input.byte()? {
+        0 => Slice::default(),
+        1 => {
+            let start = input.number()?;
+            slice(start, input.number()?, payload_bytes)?
+        }
+        _ => return Err(CodecError::Invalid("context")),
+    };
+    let pieces = pieces(input, payload_bytes)?;
+    let rendered_bytes = rendered_bytes(&pieces);
+    Ok(FacetHead { interval, asset_at, kind_at, context, rendered_bytes, pieces })
+}
+
+impl FacetHead {
+    /// Of a row that the operator can not use; the reason is there.
+    pub(super) fn unusable(reason_at: u32) -> Self {
+        FacetHead {
+            interval: Interval::new(0, 1),
+            asset_at: reason_at,
+            kind_at: reason_at,
+            context: Slice::default(),
+            rendered_bytes: 0,
+            pieces: SmallVec::new(),
+        }
+    }
+}
+
+/// The pieces of a child. They may not come to more than the payload and what stands between them: no child is longer.
+fn pieces(input: &mut Input<'_>, payload_bytes: u32) -> Result<SmallVec<[ChildPiece; 3]>, CodecError> {
+    let count = input.count()?;
+    let mut pieces = SmallVec::with_capacity(count);
+    let mut bytes = 0u64;
+    for _ in 0..count {
+        let start_and_lead = input.number()?;
+        let lead = Lead::of_number((start_and_lead % 4) as u8);
+        let slice = slice(start_and_lead / 4, input.number()?, payload_bytes)?;
+        bytes += u64::from(slice.end - slice.start);
+        pieces.push(ChildPiece::new(slice, lead));
+    }
+    if bytes > payload_bytes.into() { Err(CodecError::Invalid("length of a child")) } else { Ok(pieces) }
+}
+
+/// A piece of the payload, if it lies in it.
+fn slice(start: u64, length: u64, payload_bytes: u32) -> Result<Slice, CodecError> {
+    let end = start.checked_add(length).filter(|end| *end <= payload_bytes.into());
+    let end = end.ok_or(CodecError::Invalid("piece of the payload"))?;
+    Ok(Slice { start: start as u32, end: end as u32 })
+}

@@ -40,16 +40,18 @@ fn route(n: u64) -> u64 {
 }
 
 fn parts(journal: &Journal, rows: u64, out: &mut impl Write) -> Result<(), Box<dyn std::error::Error>> {
-    let mut builders = [PartBuilder::new(), PartBuilder::new()];
-    let mut text = Vec::new();
-    let mut add = Duration::ZERO;
+    let mut changes = Vec::new();
     for n in 0..rows {
+        let mut text = Vec::new();
         value(&mut text, n)?;
-        let key = format!("annotation-{n:09}");
-        let started = Instant::now();
-        builders[(n % 2) as usize].add(0, route(n), 1 + n % 2, key.as_bytes(), Some(&text));
-        add += started.elapsed();
+        changes.push((n, format!("annotation-{n:09}"), text));
     }
+    let mut builders = [PartBuilder::new(), PartBuilder::new()];
+    let started = Instant::now();
+    for (n, key, text) in &changes {
+        builders[(n % 2) as usize].add(0, route(*n), 1 + n % 2, key.as_bytes(), Some(text));
+    }
+    let add = started.elapsed();
     let mut keeper = Keeper::open(journal.clone())?;
     let mut rate = |what: &str, rows: u64, bytes: u64, took: Duration| {
         let (seconds, mb) = (took.as_secs_f64(), bytes as f64 / 1e6);
@@ -93,9 +95,11 @@ fn appends(journal: &Journal, out: &mut impl Write) -> Result<(), JournalError> 
     let mut times = Vec::new();
     for n in 0..5000u64 {
         let epoch = keeper.state().sealed + 1;
+        let value = [n as u8; 100];
+        let keys: Vec<_> = (0..20u64).map(u64::to_le_bytes).collect();
         let mut builder = PartBuilder::new();
-        for row in 0..20 {
-            builder.add(0, route(row), epoch, &row.to_le_bytes(), Some(&[n as u8; 100]));
+        for (row, key) in (0..).zip(&keys) {
+            builder.add(0, route(row), epoch, key, Some(&value));
         }
         let parts = vec![(builder.finish().inline(), epoch, epoch)];
         let entry = Entry { seals: vec![Seal { epoch, bindings: Vec::new() }], parts, ..Entry::default() };

@@ -113,9 +113,10 @@ mod tests {
     use crate::part::PartBuilder;
 
     fn a_part() -> Vec<u8> {
+        let keys: Vec<_> = (0..60u64).map(u64::to_le_bytes).collect();
         let mut builder = PartBuilder::new();
-        for n in 0..60u64 {
-            builder.add(n as u16 % 3, n << 57, 7 + n % 5, &n.to_le_bytes(), (n % 7 > 0).then_some(b"value"));
+        for (n, key) in (0..).zip(&keys) {
+            builder.add(n as u16 % 3, n << 57, 7 + n % 5, key, (n % 7 > 0).then_some(b"value"));
         }
         builder.finish().bytes.to_vec()
     }

@@ -88,6 +88,7 @@ mod keeper;
 mod location;
 mod manifest;
 mod merge;
+mod output;
 mod part;
 mod store;
 mod verify;

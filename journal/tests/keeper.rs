@@ -207,9 +207,10 @@ fn a_part_name_keeps_its_bytes() {
 fn a_part_named_for_fewer_epochs_is_read_as_such() {
     let journal = Journal::in_memory();
     let mut keeper = Keeper::open(journal.clone()).unwrap();
+    let keys: Vec<_> = (1..=9u64).map(u64::to_le_bytes).collect();
     let mut builder = PartBuilder::new();
-    for epoch in 1..=9u64 {
-        builder.add(0, epoch << 60, epoch, &[epoch as u8], Some(b"v"));
+    for (epoch, key) in (1..).zip(&keys) {
+        builder.add(0, epoch << 60, epoch, key, Some(b"v"));
     }
     let part = builder.finish();
     journal.put_part("0-0-0", part.bytes.clone()).unwrap();

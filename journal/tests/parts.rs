@@ -206,3 +206,24 @@ fn a_carried_part_beyond_one_request_is_read_from_its_entry() {
     keeper.append(Entry { seals, parts, ..Entry::default() }).unwrap();
     assert_eq!(read_all(&journal, keeper.state()).len(), 4001);
 }
+
+/// Small parts are stored at once, large ones in pieces: it makes no difference.
+#[test]
+fn a_part_that_is_stored_in_pieces_is_the_same_part() {
+    let many: Vec<Row> = (0..6)
+        .flat_map(|table| {
+            large().into_iter().map(move |(_, route, epoch, key, value)| (table, route, epoch, key, value))
+        })
+        .collect();
+    for rows in [large(), many] {
+        let (part, journal) = (build(&rows), Journal::in_memory());
+        let mut builder = PartBuilder::with_capacity(rows.len());
+        for (table, route, epoch, key, value) in &rows {
+            builder.add(*table, *route, *epoch, key, value.as_deref());
+        }
+        let named = journal.store_part("0-0-0", builder).unwrap();
+        assert_eq!(format!("{named:?}"), format!("{:?}", Some(part.stored("0-0-0"))));
+        assert_eq!(read(&journal, &part_ref(&part, 0, 99), 0..KEY_GROUPS).unwrap().len(), rows.len());
+    }
+    assert!(Journal::in_memory().store_part("0-0-0", PartBuilder::new()).unwrap().is_none());
+}

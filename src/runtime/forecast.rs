@@ -227,10 +227,11 @@ mod tests {
         let new_tables = vec![(0, info("a", false)), (1, info("s", true))];
         keeper.append(Entry { new_tables, ..Entry::default() }).unwrap();
         let part = |epochs: &[u64]| {
+            let keys: Vec<_> = epochs.iter().zip(0u64..).map(|(epoch, n)| (*epoch, n.to_le_bytes())).collect();
             let mut builder = PartBuilder::new();
-            for (n, epoch) in epochs.iter().enumerate() {
-                builder.add(0, 7, *epoch, &n.to_le_bytes(), Some(b"v"));
-                builder.add(1, 7, *epoch, &n.to_le_bytes(), Some(b"v"));
+            for (epoch, key) in &keys {
+                builder.add(0, 7, *epoch, key, Some(b"v"));
+                builder.add(1, 7, *epoch, key, Some(b"v"));
             }
             vec![(NewPart::Inline(builder.finish()), epochs[0], epochs[epochs.len() - 1])]
         };

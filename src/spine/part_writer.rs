@@ -13,7 +13,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::helper::{Helper, Reply};
-use super::row::{self, Change, estimated_bytes};
+use super::row::{self, Change, Letters, estimated_bytes};
 use crate::source::messages::Binding;
 
 /// Shares of an epoch below this size travel inside the manifest's entry: a file of their own would cost more.
@@ -61,7 +61,7 @@ pub fn part_writer<'scope>(
     let prefix = format!("{}-{}", writer.run, scope.index());
     let helper = Helper::spawn(scope, &address, "parts", move |jobs, reply| {
         let PartWriter { journal, on_error, .. } = writer;
-        if let Err(error) = (Writing { journal, prefix, part: PartBuilder::new(), number: 0 }).work(jobs, reply) {
+        if let Err(error) = (Writing { journal, prefix, number: 0 }).work(jobs, reply) {
             on_error(error);
             reply.wake();
         }
@@ -103,7 +103,6 @@ type Job = (u64, Vec<Vec<Change>>);
 struct Writing {
     journal: Journal,
     prefix: String,
-    part: PartBuilder,
     number: u64,
 }
 
@@ -115,8 +114,10 @@ impl Writing {
         while let Some(job) = next.take().or_else(|| jobs.recv().ok()) {
             let bytes = size(&job);
             if bytes <= INLINE_BYTES {
-                let part = self.build(std::slice::from_ref(&job));
-                reply.send(part.map(flowstone_journal::BuiltPart::inline));
+                let job = std::slice::from_ref(&job);
+                let letters = Letters::of(changes_of(job));
+                let part = part_of(job, &letters);
+                reply.send((!part.is_empty()).then(|| part.finish().inline()));
                 continue;
             }
             let (mut group, mut total) = (vec![job], bytes);
@@ -132,22 +133,22 @@ impl Writing {
             }
             let name = format!("{}-{}", self.prefix, self.number);
             self.number += 1;
-            let part = self.build(&group).expect("there are changes");
-            let stored = part.stored(&name);
-            self.journal.put_part(&name, part.bytes)?;
+            let letters = Letters::of(changes_of(&group));
+            let stored = self.journal.store_part(&name, part_of(&group, &letters))?.expect("there are changes");
             group.iter().for_each(|_| reply.send(Some(stored.clone())));
         }
         Ok(())
     }
+}
 
-    fn build(&mut self, jobs: &[Job]) -> Option<flowstone_journal::BuiltPart> {
-        let part = &mut self.part;
-        let mut scratch = Default::default();
-        for (epoch, changes) in jobs {
-            for change in changes.iter().flatten() {
-                row::add(part, *epoch, change, &mut scratch);
-            }
-        }
-        (!part.is_empty()).then(|| part.build())
-    }
+fn changes_of(jobs: &[Job]) -> impl Iterator<Item = (u64, &Change)> {
+    jobs.iter().flat_map(|(epoch, changes)| changes.iter().flatten().map(|change| (*epoch, change)))
+}
+
+/// A part of the changes that `letters` were made of.
+fn part_of<'a>(jobs: &'a [Job], letters: &'a Letters) -> PartBuilder<'a> {
+    let mut part = PartBuilder::with_capacity(jobs.iter().flat_map(|(_, changes)| changes).map(Vec::len).sum());
+    let mut letters = letters.iter();
+    changes_of(jobs).for_each(|(epoch, change)| row::add(&mut part, epoch, change, &mut letters));
+    part
 }

@@ -40,24 +40,58 @@ fn map<A, B>(change: TableChange<A>, wrap: impl Fn(A) -> B) -> TableChange<B> {
     }
 }
 
-/// Adds a change to a part; `scratch` keeps its memory from call to call.
-pub(super) fn add(part: &mut PartBuilder, epoch: u64, (table, change): &Change, scratch: &mut [Vec<u8>; 2]) {
+/// The dead letters among changes, as the journal has them: records are in that form already.
+#[derive(Default)]
+pub(super) struct Letters {
+    bytes: Vec<u8>,
+    /// Where the key and the value of each end.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Letters {
+    pub(super) fn of<'a>(changes: impl Iterator<Item = (u64, &'a Change)>) -> Self {
+        let mut letters = Letters::default();
+        for (_, (_, TableChange::Set(state) | TableChange::Remove(state))) in changes {
+            if let State::DeadLetter(letter) = state {
+                codec::encode_dead_letter_key(letter, &mut letters.bytes);
+                let key_end = letters.bytes.len();
+                codec::encode_dead_letter(letter, &mut letters.bytes);
+                letters.ends.push((key_end, letters.bytes.len()));
+            }
+        }
+        letters
+    }
+
+    /// Key and value of each, in the order of the changes.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
+        let parts = |(start, (key_end, end)): (usize, &(usize, usize))| (start, *key_end, *end);
+        starts
+            .zip(&self.ends)
+            .map(parts)
+            .map(|(start, key_end, end)| (&self.bytes[start..key_end], &self.bytes[key_end..end]))
+    }
+}
+
+/// Adds a change to a part. `letters` are the [`Letters`] of all changes that are added, in the same order.
+pub(super) fn add<'a>(
+    part: &mut PartBuilder<'a>,
+    epoch: u64,
+    (table, change): &'a Change,
+    letters: &mut impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) {
     let (state, is_set) = match change {
         TableChange::Set(state) => (state, true),
         TableChange::Remove(state) => (state, false),
     };
-    match state {
-        State::Record(record) => {
-            part.add(*table, record.route(), epoch, record.key_bytes(), is_set.then_some(record.value_bytes()));
-        }
+    let (route, key, value) = match state {
+        State::Record(record) => (record.route(), record.key_bytes(), record.value_bytes()),
         State::DeadLetter(letter) => {
-            scratch.iter_mut().for_each(Vec::clear);
-            let [key, value] = scratch;
-            codec::encode_dead_letter_key(letter, key);
-            codec::encode_dead_letter(letter, value);
-            part.add(*table, letter.route(), epoch, key, is_set.then_some(value));
+            let (key, value) = letters.next().expect("letters of all changes");
+            (letter.route(), key, value)
         }
-    }
+    };
+    part.add(*table, route, epoch, key, is_set.then_some(value));
 }
 
 /// About how many bytes a change takes in memory and in a part.

@@ -79,9 +79,9 @@ pub struct Binding {
 /// A part that an entry names for the first time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum NewPart {
-    /// In an object of its own, durable already. Made by [`BuiltPart::stored`].
+    /// In an object of its own, durable already. Made by [`crate::Journal::store_part`], or by [`BuiltPart::stored`].
     Stored {
-        /// As it was given to [`crate::Journal::put_part`].
+        /// Without the folder.
         name: String,
         /// Size of the object.
         bytes: u64,

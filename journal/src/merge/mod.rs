@@ -17,16 +17,14 @@ use bytes::Bytes;
 use crate::error::JournalError;
 use crate::journal::Journal;
 use crate::manifest::{PartRef, Replaced, State};
-use crate::part::{KEY_GROUPS, PartEncoder, PartReader};
-use crate::store::Upload;
+use crate::output::{Output, Stored};
+use crate::part::{KEY_GROUPS, PartReader};
 use cursor::Cursors;
 pub(crate) use policy::choose;
 pub(crate) use rules::Rules;
 
 /// Bytes fetched ahead, over all inputs.
 const FETCH_BYTES: u64 = 32 << 20;
-/// Output is handed to the store in pieces of this size.
-const PIECE_BYTES: usize = 8 << 20;
 
 /// What one merge is to do.
 pub(crate) struct Job {
@@ -53,11 +51,11 @@ impl Job {
         };
         let readers: Vec<_> = self.inputs.iter().map(open).collect::<Result<_, _>>()?;
         let mut cursors = Cursors::new(readers.iter().map(|reader| reader.blocks(0..KEY_GROUPS)).collect())?;
-        let mut output = Output { journal, name: &self.name, encoder: PartEncoder::default(), upload: None };
+        let mut output = Output::new(journal, &self.name);
         let mut survivors = self.rules.survivors();
         let mut rows = 0u32;
         while let Some(change) = cursors.current() {
-            survivors.push(&change, |change| output.encoder.push(change));
+            survivors.push(&change, |change| output.push(change));
             rows = rows.wrapping_add(1);
             if rows.is_multiple_of(1 << 10) && cancel.load(Ordering::Relaxed) {
                 return Ok(None);
@@ -65,65 +63,18 @@ impl Job {
             output.hand_over()?;
             cursors.advance()?;
         }
-        survivors.finish(|change| output.encoder.push(change));
+        survivors.finish(|change| output.push(change));
         let inputs = self.inputs.iter().map(PartRef::id).collect();
-        let outputs = output.finish(&self.inputs)?.into_iter().collect();
+        let outputs = output.finish()?.map(|part| self.reference(part)).into_iter().collect();
         fail::fail_point!("merge-after");
         Ok(Some(Replaced { inputs, outputs }))
     }
-}
 
-/// The part that a merge writes: small ones at once, large ones in pieces.
-struct Output<'a> {
-    journal: &'a Journal,
-    name: &'a str,
-    encoder: PartEncoder,
-    upload: Option<(Upload, u64)>,
-}
-
-impl Output<'_> {
-    fn object(&self) -> String {
-        format!("parts/{}", self.name)
-    }
-
-    fn hand_over(&mut self) -> Result<(), JournalError> {
-        if self.encoder.ready() < PIECE_BYTES {
-            return Ok(());
-        }
-        let piece = self.encoder.take();
-        self.write(piece)
-    }
-
-    fn write(&mut self, piece: Bytes) -> Result<(), JournalError> {
-        if self.upload.is_none() {
-            self.upload = Some((self.journal.store().upload(&self.object())?, 0));
-        }
-        let (upload, written) = self.upload.as_mut().expect("it was made above");
-        *written += piece.len() as u64;
-        upload.write(piece)
-    }
-
-    /// Makes it durable. `None` if there is nothing in it.
-    fn finish(mut self, inputs: &[PartRef]) -> Result<Option<PartRef>, JournalError> {
-        let rest = std::mem::take(&mut self.encoder).finish();
-        let (object, rows, removals) = (self.object(), rest.rows, rest.removals);
-        let (raw_bytes, digest) = (rest.raw_bytes, rest.digest);
-        let mut bytes = rest.bytes.len() as u64;
-        if rows == 0 {
-            return Ok(None);
-        }
-        match self.upload.is_some() {
-            false => self.journal.put_part(self.name, rest.bytes)?,
-            true => {
-                self.write(rest.bytes)?;
-                if let Some((upload, written)) = self.upload.take() {
-                    bytes = written;
-                    upload.finish()?;
-                }
-            }
-        }
-        let first = inputs.iter().map(|part| part.first).min().unwrap_or_default();
-        let last = inputs.iter().map(|part| part.last).max().unwrap_or_default();
-        Ok(Some(PartRef { object, first, last, offset: 0, bytes, rows, removals, raw_bytes, digest }))
+    fn reference(&self, part: Stored) -> PartRef {
+        let Stored { bytes, rows, removals, raw_bytes, digest } = part;
+        let first = self.inputs.iter().map(|part| part.first).min().unwrap_or_default();
+        let last = self.inputs.iter().map(|part| part.last).max().unwrap_or_default();
+        let object = format!("parts/{}", self.name);
+        PartRef { object, first, last, offset: 0, bytes, rows, removals, raw_bytes, digest }
     }
 }

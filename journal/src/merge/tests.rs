@@ -80,14 +80,16 @@ fn build(journal: &Journal, past: &Past) -> State {
     cuts.dedup();
     let mut first = 1;
     for last in cuts {
+        let in_part = past.changes.iter().filter(|(epoch, ..)| (first..=last).contains(epoch));
+        let changes = in_part.map(|(epoch, table, key, value)| {
+            // Rows of a stream are appended, each with a key of its own.
+            let key = if *table == TAIL { vec![*key, *epoch as u8] } else { vec![*key] };
+            (*epoch, *table, key, value.or((*table == TAIL).then_some(0)))
+        });
+        let changes: Vec<_> = changes.collect();
         let mut builder = PartBuilder::new();
-        for (epoch, table, key, value) in &past.changes {
-            if (first..=last).contains(epoch) {
-                // Rows of a stream are appended, each with a key of its own.
-                let key = if *table == TAIL { vec![*key, *epoch as u8] } else { vec![*key] };
-                let value = value.or((*table == TAIL).then_some(0));
-                builder.add(*table, u64::from(key[0]) << 60, *epoch, &key, value.as_ref().map(std::slice::from_ref));
-            }
+        for (epoch, table, key, value) in &changes {
+            builder.add(*table, u64::from(key[0]) << 60, *epoch, key, value.as_ref().map(std::slice::from_ref));
         }
         let part = builder.finish();
         let name = format!("0-0-{first}");
@@ -225,14 +227,13 @@ fn a_large_merge_is_written_in_pieces() {
     let mut state = State { sealed: 3, next_table: 0, ..State::default() };
     let mut expected = BTreeMap::new();
     for epoch in 1..=3u64 {
+        let rows: Vec<_> = (0..6000).map(|row| (row * epoch, (row * epoch).to_le_bytes(), value())).collect();
         let mut builder = PartBuilder::new();
-        for row in 0..6000u64 {
-            let key = row * epoch;
-            let value = value();
-            builder.add(ROWS, key << 48, epoch, &key.to_le_bytes(), Some(&value));
-            expected.insert(key, (epoch, value));
+        for (key, bytes, value) in &rows {
+            builder.add(ROWS, key << 48, epoch, bytes, Some(value));
         }
         let part = builder.finish();
+        expected.extend(rows.into_iter().map(|(key, _, value)| (key, (epoch, value))));
         let name = format!("0-0-{epoch}");
         journal.put_part(&name, part.bytes.clone()).unwrap();
         let (rows, removals, raw_bytes, digest) = (part.rows, part.removals, part.raw_bytes, part.digest);
@@ -243,7 +244,7 @@ fn a_large_merge_is_written_in_pieces() {
     let inputs = state.parts.clone();
     merge(&journal, &mut state, inputs, "0-m-0".into());
     assert_eq!(state.parts.len(), 1);
-    assert!(state.parts[0].bytes > super::PIECE_BYTES as u64);
+    assert!(state.parts[0].bytes > crate::output::PIECE_BYTES as u64);
     assert_eq!(std::fs::metadata(dir.path().join("parts/0-m-0")).unwrap().len(), state.parts[0].bytes);
     let reader = journal.open_part(&state.parts[0]).unwrap();
     let mut seen = 0;

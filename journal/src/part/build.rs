@@ -11,21 +11,8 @@ use crate::manifest::NewPart;
 /// Raw bytes at which a block ends.
 const BLOCK_BYTES: usize = 128 << 10;
 
-/// Where a change is in the builder's bytes.
-struct Slot {
-    route: u64,
-    epoch: Epoch,
-    start: usize,
-    key_len: u32,
-    /// `u32::MAX`: the row is gone.
-    value_len: u32,
-    table: u16,
-}
-
-/// A builder keeps at most so much memory for parts that are much smaller.
-const KEPT_BYTES: usize = 4 << 20;
-
-/// Collects changes in any order, and makes a part of them.
+/// Collects changes in any order, and makes a part of them. Nothing is copied before the part is coded: to touch fresh memory
+/// was measured to take as long as all the rest.
 ///
 /// ```
 /// let mut builder = flowstone_journal::PartBuilder::new();
@@ -34,90 +21,61 @@ const KEPT_BYTES: usize = 4 << 20;
 /// assert_eq!(part.rows, 1);
 /// ```
 #[derive(Default)]
-pub struct PartBuilder {
-    slots: Vec<Slot>,
-    data: Vec<u8>,
+pub struct PartBuilder<'a> {
+    changes: Vec<Change<'a>>,
 }
 
-impl PartBuilder {
+impl<'a> PartBuilder<'a> {
     /// An empty one.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a change; key and value are copied, each must be shorter than 1 GiB. A second change of the same key in the
-    /// same epoch replaces the first.
+    /// An empty one, with memory for so many changes.
+    pub fn with_capacity(changes: usize) -> Self {
+        PartBuilder { changes: Vec::with_capacity(changes) }
+    }
+
+    /// Adds a change; key and value must each be shorter than 1 GiB. A second change of the same key in the same epoch replaces
+    /// the first.
     ///
     /// # Panics
     /// If key or value are 1 GiB or longer; limits on records keep that from happening.
-    pub fn add(&mut self, table: u16, route: u64, epoch: Epoch, key: &[u8], value: Option<&[u8]>) {
-        let value_bytes = value.unwrap_or_default();
-        assert!(key.len() < 1 << 30 && value_bytes.len() < 1 << 30, "keys and values are shorter than 1 GiB");
-        let start = self.data.len();
-        self.data.extend_from_slice(key);
-        self.data.extend_from_slice(value_bytes);
-        let value_len = value.map_or(u32::MAX, |value| value.len() as u32);
-        self.slots.push(Slot { route, epoch, start, key_len: key.len() as u32, value_len, table });
+    pub fn add(&mut self, table: u16, route: u64, epoch: Epoch, key: &'a [u8], value: Option<&'a [u8]>) {
+        let is_short = |bytes: &[u8]| bytes.len() < 1 << 30;
+        assert!(is_short(key) && value.is_none_or(is_short), "keys and values are shorter than 1 GiB");
+        self.changes.push(Change { table, route, epoch, key, value });
     }
 
     /// Changes added.
     pub fn len(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// Bytes held: keys, values, and what the builder needs for each.
-    pub fn bytes(&self) -> usize {
-        self.data.len() + self.slots.len() * size_of::<Slot>()
+        self.changes.len()
     }
 
     /// Nothing was added.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.changes.is_empty()
     }
 
     /// The part.
-    pub fn finish(mut self) -> BuiltPart {
-        self.build()
-    }
-
-    /// The part of what was added since the last one. Keeps its memory for the next: to touch fresh memory was measured to
-    /// take as long as everything else.
-    pub fn build(&mut self) -> BuiltPart {
-        let part = self.encode();
-        if self.data.capacity() > KEPT_BYTES.max(4 * self.data.len()) {
-            self.data.shrink_to(self.data.len());
-            self.slots.shrink_to(self.slots.len());
-        }
-        self.data.clear();
-        self.slots.clear();
-        part
-    }
-
-    fn encode(&mut self) -> BuiltPart {
-        let PartBuilder { slots, data } = self;
-        let key = |slot: &Slot| &data[slot.start..][..slot.key_len as usize];
-        // Stable: the last change of a key in an epoch comes last.
-        slots.sort_by(|a, b| {
-            (a.table, a.route)
-                .cmp(&(b.table, b.route))
-                .then_with(|| key(a).cmp(key(b)))
-                .then_with(|| a.epoch.cmp(&b.epoch))
-        });
+    pub fn finish(self) -> BuiltPart {
         let mut encoder = PartEncoder::default();
-        encoder.out.reserve(data.len() / 2);
-        for (i, slot) in slots.iter().enumerate() {
-            let same = |next: &Slot| {
-                (next.table, next.route, next.epoch) == (slot.table, slot.route, slot.epoch) && key(next) == key(slot)
-            };
-            if slots.get(i + 1).is_some_and(same) {
-                continue;
-            }
-            let value_start = slot.start + slot.key_len as usize;
-            let value = (slot.value_len != u32::MAX).then(|| &data[value_start..][..slot.value_len as usize]);
-            let Slot { table, route, epoch, .. } = *slot;
-            encoder.push(&Change { table, route, epoch, key: key(slot), value });
-        }
+        self.sorted().for_each(|change| encoder.push(&change));
         encoder.finish()
+    }
+
+    /// The changes, in the order of a part; the last one of a key in an epoch.
+    pub(crate) fn sorted(mut self) -> impl Iterator<Item = Change<'a>> {
+        // Stable: the last change of a key in an epoch comes last.
+        self.changes.sort_by(|a, b| a.order().cmp(&b.order()));
+        let mut changes = self.changes.into_iter().peekable();
+        std::iter::from_fn(move || {
+            let mut change = changes.next()?;
+            while let Some(next) = changes.next_if(|next| next.order() == change.order()) {
+                change = next;
+            }
+            Some(change)
+        })
     }
 }
 
@@ -157,6 +115,8 @@ pub(crate) struct PartEncoder {
     /// Bytes handed out already.
     taken: u64,
     raw: Vec<u8>,
+    /// The raw bytes of a block, compressed.
+    compressed: Vec<u8>,
     /// Epoch of the block's first row.
     base: Epoch,
     block: Option<BlockEntry>,
@@ -203,14 +163,14 @@ impl PartEncoder {
         let Some(mut block) = self.block.take() else { return };
         let start = self.out.len();
         block.offset = self.taken + start as u64;
-        self.out.resize(start + lz4_flex::block::get_maximum_output_size(self.raw.len()), 0);
-        let stored = lz4_flex::block::compress_into(&self.raw, &mut self.out[start..])
-            .expect("the buffer has the size that compression needs at most");
-        self.out.truncate(start + stored);
-        if stored >= self.raw.len() {
-            self.out.truncate(start);
-            self.out.extend_from_slice(&self.raw);
+        let most = lz4_flex::block::get_maximum_output_size(self.raw.len());
+        if self.compressed.len() < most {
+            self.compressed.resize(most, 0);
         }
+        let stored = lz4_flex::block::compress_into(&self.raw, &mut self.compressed)
+            .expect("the buffer has the size that compression needs at most");
+        let is_smaller = stored < self.raw.len();
+        self.out.extend_from_slice(if is_smaller { &self.compressed[..stored] } else { &self.raw });
         block.stored_bytes = (self.out.len() - start) as u32;
         block.raw_bytes = self.raw.len() as u32;
         block.crc = crc32fast::hash(&self.out[start..]);
@@ -227,7 +187,9 @@ impl PartEncoder {
     /// Hands out what is complete; the rest of the part follows it.
     pub(crate) fn take(&mut self) -> Bytes {
         self.taken += self.out.len() as u64;
-        Bytes::from(std::mem::take(&mut self.out))
+        // The rest may be as long: not to grow to it step by step.
+        let rest = Vec::with_capacity(self.out.len());
+        Bytes::from(std::mem::replace(&mut self.out, rest))
     }
 
     /// The rest: `bytes` is what was not taken.

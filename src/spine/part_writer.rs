@@ -113,7 +113,7 @@ impl Writing {
         let mut next = None;
         while let Some(job) = next.take().or_else(|| jobs.recv().ok()) {
             let bytes = size(&job);
-            if bytes <= INLINE_BYTES {
+            if bytes <= inline_bytes() {
                 let job = std::slice::from_ref(&job);
                 let letters = Letters::of(changes_of(job));
                 let part = part_of(job, &letters);
@@ -124,7 +124,7 @@ impl Writing {
             while total < PART_BYTES {
                 let Ok(job) = jobs.try_recv() else { break };
                 let bytes = size(&job);
-                if bytes <= INLINE_BYTES {
+                if bytes <= inline_bytes() {
                     next = Some(job);
                     break;
                 }
@@ -139,6 +139,11 @@ impl Writing {
         }
         Ok(())
     }
+}
+
+fn inline_bytes() -> usize {
+    fail::fail_point!("part-inline", |_| 0);
+    INLINE_BYTES
 }
 
 fn changes_of(jobs: &[Job]) -> impl Iterator<Item = (u64, &Change)> {

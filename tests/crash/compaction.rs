@@ -16,6 +16,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
+use crate::failpoints::armed;
 use crate::input::{Input, Line};
 use crate::oracle::{self, Emit};
 use crate::process::Group;
@@ -161,8 +162,7 @@ pub fn run(seed: u64, dir: &Path, failpoints: &[String], tally: &mut Tally) {
         write_log(dir, &log);
         let mode = *["run", "backfill"].choose(&mut rng).expect("it is not empty");
         let name = failpoints.choose(&mut rng).filter(|_| rng.random_bool(0.6));
-        let failpoint =
-            name.map(|name| format!("{name}={}*off->panic", [1, 1, 3, 8].choose(&mut rng).expect("it is not empty")));
+        let failpoint = name.map(|name| armed(name, *[1, 1, 3, 8].choose(&mut rng).expect("it is not empty")));
         let mut group = spawn(dir, rng.random_range(1..=3), mode, failpoint.as_deref());
         if !group.wait_for(Duration::from_millis(if name.is_some() { 10_000 } else { rng.random_range(40..500) })) {
             group.kill(0);

@@ -14,6 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
+use crate::failpoints::armed;
 use crate::input::fingerprint;
 use crate::operations::{History, Line, Parsed, moments, pipeline};
 use crate::oracle::{Emit, Rules};
@@ -113,7 +114,7 @@ fn step(
     let (processes, workers) = if rng.random_bool(0.15) { (2, 1) } else { (1, rng.random_range(1..=3)) };
     let victim = rng.random_range(0..processes);
     let count = *[0, 0, 1, 3, 8].choose(rng).expect("it is not empty");
-    let failpoints = name.map(|name| (format!("{name}={count}*off->panic"), victim));
+    let failpoints = name.map(|name| (armed(name, count), victim));
     let command = if follow { "run" } else { "backfill" };
     let meeting_ms = if processes > 1 { 1500 } else { 0 };
     let after = Duration::from_millis(rng.random_range(60..1200) + meeting_ms);

@@ -13,6 +13,7 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::case::Case;
+use crate::failpoints::armed;
 use crate::input::Feed;
 use crate::process::{Ended, Group, Start};
 use crate::watch::Watch;
@@ -123,8 +124,7 @@ impl Step {
             feed.complete();
         }
         let failpoints = match &self.end {
-            End::Failpoint { name, count: 0 } => Some((format!("{name}=panic"), self.victim)),
-            End::Failpoint { name, count } => Some((format!("{name}={count}*off->panic"), self.victim)),
+            End::Failpoint { name, count } => Some((armed(name, *count), self.victim)),
             _ => None,
         };
         let command = if self.backfill { "backfill" } else { "run" };

@@ -53,7 +53,7 @@ pub(super) fn moment(fused: &Fused, out: &mut Vec<u8>, mut child: impl FnMut(u32
     out.extend_from_slice(b"]}");
 }
 
-pub(super) fn child(text: &ChildText<'_>, out: &mut Vec<u8>) {
+pub(super) fn child(text: ChildText<'_>, out: &mut Vec<u8>) {
     out.push(b'{');
     for piece in text.pieces {
         out.extend_from_slice(piece.lead().text());

@@ -65,6 +65,11 @@ impl ChildPiece {
         Slice { start: self.start & ((1 << Self::START_BITS) - 1), end: self.end }
     }
 
+    /// The length of both, in bytes.
+    pub(super) fn rendered_bytes(self) -> u32 {
+        self.end - self.slice().start + self.lead().text().len() as u32
+    }
+
     /// What goes before them.
     pub fn lead(self) -> Lead {
         Lead::of_number((self.start >> Self::START_BITS) as u8)
@@ -77,11 +82,8 @@ impl std::fmt::Debug for ChildPiece {
     }
 }
 
-/// The length of a child of these pieces, rendered, in bytes.
-pub(super) fn rendered_bytes(pieces: &[ChildPiece]) -> u32 {
-    let length = |piece: &ChildPiece| piece.end - piece.slice().start + piece.lead().text().len() as u32;
-    2 + pieces.iter().map(length).sum::<u32>()
-}
+/// The braces of a child, in bytes.
+pub(super) const BRACES: u64 = 2;
 
 impl Lead {
     /// The text itself.

@@ -75,7 +75,7 @@ impl Renderer {
                 self.forget();
             }
             let start = self.text.len() as u32;
-            child(&record.child(usize::from(facet)), &mut self.text);
+            child(record.child(usize::from(facet)), &mut self.text);
             span = Span { round: self.round, start, end: self.text.len() as u32 };
             self.spans[place as usize] = span;
         }
@@ -89,7 +89,7 @@ impl Row {
         match self {
             Row::Record(record) => out.extend_from_slice(record.payload().expect("a table emits no deletions")),
             Row::Moment(fused) => {
-                moment(fused, out, |_, record, out| child(&record.child(usize::from(fused.facet)), out));
+                moment(fused, out, |_, record, out| child(record.child(usize::from(fused.facet)), out));
             }
             Row::Rejected(rejected) => rejection(rejected, out),
             Row::DeadLetter(letter) => dead_letter(letter, out),

@@ -17,6 +17,11 @@ pub(crate) trait Fold<R> {
     /// Applies the records of an epoch. One that brings nothing changes nothing.
     fn close(&mut self, epoch: u64, arrived: Self::Arrived, out: &mut impl Output<R>) -> Found;
 
+    /// Applies the records of the last epoch: nothing may be asked of the state any more, so nothing need be kept.
+    fn close_last(&mut self, epoch: u64, arrived: Self::Arrived, out: &mut impl Output<R>) -> Found {
+        self.close(epoch, arrived, out)
+    }
+
     /// The records that were refused since the last call.
     fn take_refused(&mut self) -> Vec<(R, Self::Refusal)>;
 

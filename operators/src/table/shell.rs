@@ -64,11 +64,14 @@ struct Outputs<R: 'static, X: 'static> {
 }
 
 impl<R: Versioned + Clone + Send + 'static, X: 'static> Outputs<R, X> {
-    /// Puts out what a complete epoch makes of the table. `more` says that there will be others.
-    fn close<F>(&mut self, table: &mut Table<R, F>, epoch: u64, at: Open<R, F::Arrived>, more: bool)
+    /// Puts out what a complete epoch makes of the table. `more` says that there will be others, `hidden` that
+    /// it is to be revealed later.
+    fn close<F>(&mut self, table: &mut Table<R, F>, epoch: u64, at: Open<R, F::Arrived>, more: bool, hidden: bool)
     where
         F: Fold<R, Refusal = X> + Default + Send + 'static,
     {
+        // A reveal shows what there is.
+        let last = !more && !at.reveal && !hidden;
         let mut rows = self.rows.activate();
         let mut rows = rows.session(&at.rows);
         let mut emit = |row: R, diff: isize| rows.give((row, epoch, diff));
@@ -76,9 +79,9 @@ impl<R: Versioned + Clone + Send + 'static, X: 'static> Outputs<R, X> {
             Some(capability) => {
                 let mut changes = self.changes.activate();
                 let mut changes = changes.session(capability);
-                table.close(epoch, at.arrived, &mut emit, |change| changes.give(change));
+                table.close(epoch, at.arrived, last, &mut emit, |change| changes.give(change));
             }
-            None => table.close(epoch, at.arrived, &mut emit, |_| ()),
+            None => table.close(epoch, at.arrived, last, &mut emit, |_| ()),
         }
         if let Some(capability) = &at.noting.refused {
             self.refused.activate().session(capability).give_iterator(table.take_refused().into_iter());
@@ -168,12 +171,12 @@ where
             };
             while let Some(entry) = open.first_entry().filter(|e| !may_change(e.key(), hold.is_some())) {
                 let (epoch, at) = entry.remove_entry();
-                let more =
-                    !(frontiers[0].is_empty() && frontiers.get(3).is_none_or(|f| f.is_empty()) && open.is_empty());
+                let mut inputs = frontiers[..2].iter().chain(frontiers.get(3));
+                let more = !(inputs.all(|f| f.is_empty()) && open.is_empty());
                 if at.reveal {
                     hold = None;
                 }
-                outputs.close(&mut table, epoch, at, more);
+                outputs.close(&mut table, epoch, at, more, hold.is_some());
             }
             if hold.is_some() && frontiers[2].is_empty() && open.values().all(|at| !at.reveal) {
                 hold = None; // the run ends before it has caught up

@@ -47,11 +47,12 @@ where
         self.state.load(sealed_at, record);
     }
 
-    /// An epoch is complete.
+    /// An epoch is complete; `last` says that nothing is to be seen after it.
     pub(super) fn close(
         &mut self,
         epoch: u64,
         arrived: Arrived<R, F::Arrived>,
+        last: bool,
         emit: &mut impl FnMut(R, isize),
         note: impl FnMut(TableChange<R>),
     ) {
@@ -80,7 +81,10 @@ where
         let Arrived { live, sealed, tick } = arrived;
         state.repeat(sealed, &mut show);
         let mut out = (show, note);
-        let mut found = state.close(epoch, live, &mut out);
+        let mut found = match last {
+            true => state.close_last(epoch, live, &mut out),
+            false => state.close(epoch, live, &mut out),
+        };
         if tick {
             found.expired += state.expire(epoch, &mut out);
         }

@@ -60,7 +60,13 @@ fn seen(record: &Record) -> String {
         Some(reason) => reason.to_owned(),
         None => {
             let child = record.child(at);
-            format!("{:?} {:?} {:?} {}", record.facets(at), child.pieces, child.context, record.rendered_bytes(at))
+            format!(
+                "{:?} {:?} {:?} {}",
+                record.facets(at),
+                child.pieces.collect::<Vec<_>>(),
+                child.context,
+                record.rendered_bytes(at)
+            )
         }
     });
     let facets: Vec<String> = facets.collect();

@@ -4,7 +4,7 @@ use flowstone_operators::interval::Interval;
 use smallvec::SmallVec;
 
 use super::{CodecError, HAS_BODY, Input, KeyRef, MAX_PAYLOAD_BYTES, State};
-use crate::record::pieces::{ChildPiece, Lead, Slice, rendered_bytes};
+use crate::record::pieces::{BRACES, ChildPiece, Lead, Slice};
 
 /// Where things are in the bytes of a record. Made with them, by whoever wrote or checked them.
 pub(in crate::record) struct Head {
@@ -25,12 +25,10 @@ pub(in crate::record) struct FacetHead {
     pub asset_at: u32,
     /// Where the type begins; or the reason why the operator can not use the row.
     pub kind_at: u32,
-    /// A piece of the payload; empty if there is none.
-    pub context: Slice,
+    /// Where the context and the pieces of the child begin: they are read when a document is rendered.
+    pub child_at: u32,
     /// The length of the whole child, rendered; 0 if the operator can not use the row.
     pub rendered_bytes: u32,
-    /// The child, as pieces of the payload.
-    pub pieces: SmallVec<[ChildPiece; 3]>,
 }
 
 /// Checks the value of a record behind its key, and finds what is in it; with the fingerprint of its facets, if it has a row.
@@ -82,17 +80,10 @@ fn facet(input: &mut Input<'_>, value: &[u8], key_end: u32, payload_bytes: u32) 
     let end_ns = end_ns.filter(|_| length_ns > 0).ok_or(CodecError::Invalid("range"))?;
     // Not above the end, which fits.
     let interval = Interval::new(start_ns as i64, end_ns);
-    let context = match input.byte()? {
-        0 => Slice::default(),
-        1 => {
-            let start = input.number()?;
-            slice(start, input.number()?, payload_bytes)?
-        }
-        _ => return Err(CodecError::Invalid("context")),
-    };
-    let pieces = pieces(input, payload_bytes)?;
-    let rendered_bytes = rendered_bytes(&pieces);
-    Ok(FacetHead { interval, asset_at, kind_at, context, rendered_bytes, pieces })
+    let child_at = here(input);
+    context(input, payload_bytes)?;
+    let rendered_bytes = checked_pieces(input, payload_bytes)?;
+    Ok(FacetHead { interval, asset_at, kind_at, child_at, rendered_bytes })
 }
 
 impl FacetHead {
@@ -102,26 +93,42 @@ impl FacetHead {
             interval: Interval::new(0, 1),
             asset_at: reason_at,
             kind_at: reason_at,
-            context: Slice::default(),
+            child_at: reason_at,
             rendered_bytes: 0,
-            pieces: SmallVec::new(),
         }
     }
 }
 
-/// The pieces of a child. They may not come to more than the payload and what stands between them: no child is longer.
-fn pieces(input: &mut Input<'_>, payload_bytes: u32) -> Result<SmallVec<[ChildPiece; 3]>, CodecError> {
-    let count = input.count()?;
-    let mut pieces = SmallVec::with_capacity(count);
-    let mut bytes = 0u64;
-    for _ in 0..count {
-        let start_and_lead = input.number()?;
-        let lead = Lead::of_number((start_and_lead % 4) as u8);
-        let slice = slice(start_and_lead / 4, input.number()?, payload_bytes)?;
-        bytes += u64::from(slice.end - slice.start);
-        pieces.push(ChildPiece::new(slice, lead));
+/// The part of the payload that documents take over; empty if there is none.
+pub(super) fn context(input: &mut Input<'_>, payload_bytes: u32) -> Result<Slice, CodecError> {
+    match input.byte()? {
+        0 => Ok(Slice::default()),
+        1 => {
+            let start = input.number()?;
+            slice(start, input.number()?, payload_bytes)
+        }
+        _ => Err(CodecError::Invalid("context")),
     }
-    if bytes > payload_bytes.into() { Err(CodecError::Invalid("length of a child")) } else { Ok(pieces) }
+}
+
+/// One piece of a child.
+pub(super) fn piece(input: &mut Input<'_>, payload_bytes: u32) -> Result<ChildPiece, CodecError> {
+    let start_and_lead = input.number()?;
+    let lead = Lead::of_number((start_and_lead % 4) as u8);
+    Ok(ChildPiece::new(slice(start_and_lead / 4, input.number()?, payload_bytes)?, lead))
+}
+
+/// The length of a child, rendered. Its pieces may not come to more than the payload and what stands between them: no child
+/// is longer.
+fn checked_pieces(input: &mut Input<'_>, payload_bytes: u32) -> Result<u32, CodecError> {
+    let (mut bytes, mut rendered) = (0u64, 0u64);
+    for _ in 0..input.count()? {
+        let piece = piece(input, payload_bytes)?;
+        bytes += u64::from(piece.slice().end - piece.slice().start);
+        rendered += u64::from(piece.rendered_bytes());
+    }
+    let rendered = u32::try_from(rendered + BRACES).ok().filter(|_| bytes <= payload_bytes.into());
+    rendered.ok_or(CodecError::Invalid("length of a child"))
 }
 
 /// A piece of the payload, if it lies in it.

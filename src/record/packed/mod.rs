@@ -30,7 +30,7 @@ mod record;
 mod state;
 mod write;
 
-pub(super) use index::{FacetHead, Head, index};
+pub(super) use index::{Head, index};
 pub(super) use input::Input;
 pub(super) use key::check_key;
 pub use key::{KeyRef, OperationRef};

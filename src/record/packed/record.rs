@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::{ByteBuf, Bytes};
 use triomphe::ThinArc;
 
-use super::{CodecError, FacetHead, Head, Input, KeyRef, Position, State, check_key, index};
+use super::index::{self, FacetHead, Head};
+use super::{CodecError, Input, KeyRef, Position, State, check_key};
 use crate::record::pieces::ChildPiece;
 use crate::record::scalar::ScalarRef;
 
@@ -33,14 +34,29 @@ pub struct Facets<'a> {
 }
 
 /// The child of an annotation, as pieces of its payload.
-#[derive(Clone, Copy)]
 pub(in crate::record) struct ChildText<'a> {
     /// The bytes of the payload.
     pub payload: &'a [u8],
     /// The member of the payload that the document takes over (`"associated_ids":{…}`); empty if there is none.
     pub context: &'a [u8],
     /// In payload order.
-    pub pieces: &'a [ChildPiece],
+    pub pieces: Pieces<'a>,
+}
+
+/// Reads the pieces of a child.
+pub(in crate::record) struct Pieces<'a> {
+    input: Input<'a>,
+    left: usize,
+    payload_bytes: u32,
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = ChildPiece;
+
+    fn next(&mut self) -> Option<ChildPiece> {
+        self.left = self.left.checked_sub(1)?;
+        Some(index::piece(&mut self.input, self.payload_bytes).expect(CHECKED))
+    }
 }
 
 const CHECKED: &str = "a record's bytes were checked when it was made";
@@ -167,7 +183,11 @@ impl Record {
     pub(in crate::record) fn child(&self, at: usize) -> ChildText<'_> {
         let facet = self.usable(at);
         let payload = self.head().payload.of(self.bytes());
-        ChildText { payload, context: facet.context.of(payload), pieces: &facet.pieces }
+        let payload_bytes = payload.len() as u32;
+        let mut input = Input::new(&self.bytes()[facet.child_at as usize..]);
+        let context = index::context(&mut input, payload_bytes).expect(CHECKED).of(payload);
+        let left = input.count().expect(CHECKED);
+        ChildText { payload, context, pieces: Pieces { input, left, payload_bytes } }
     }
 
     fn usable(&self, at: usize) -> &FacetHead {
@@ -224,7 +244,7 @@ impl<'de> Deserialize<'de> for Record {
         let read = || {
             let (key, value) = bytes.split_at_checked(key_end as usize).ok_or(CodecError::Truncated)?;
             check_key(key)?;
-            let (head, _) = index(KeyRef::of(key).route(), key, value)?;
+            let (head, _) = index::index(KeyRef::of(key).route(), key, value)?;
             Ok(Record::new(head, &bytes))
         };
         read().map_err(|error: CodecError| serde::de::Error::custom(error))
@@ -245,6 +265,6 @@ mod tests {
     /// With its two counters before it. What a row takes is this and its journal form.
     #[test]
     fn the_index_of_a_record_is_small() {
-        assert!(size_of::<Head>() + 16 <= 120, "{}", size_of::<Head>());
+        assert!(size_of::<Head>() + 16 <= 88, "{}", size_of::<Head>());
     }
 }

@@ -5,11 +5,12 @@ use flowstone_operators::interval::Interval;
 use flowstone_operators::route::Route;
 use smallvec::SmallVec;
 
+use super::index::FacetHead;
 use super::{
-    COMPOSITE, FORMAT, FacetHead, HAS_BODY, HAS_STAGE, HAS_TIME, HAS_VERSION, Head, INT, IS_REMEMBERED, KeyRef,
-    OPERATION, OperationRef, ROW_OF, Record, STR, State, UINT,
+    COMPOSITE, FORMAT, HAS_BODY, HAS_STAGE, HAS_TIME, HAS_VERSION, Head, INT, IS_REMEMBERED, KeyRef, OPERATION,
+    OperationRef, ROW_OF, Record, STR, State, UINT,
 };
-use crate::record::pieces::{ChildPiece, Slice, rendered_bytes};
+use crate::record::pieces::{BRACES, ChildPiece, Slice};
 use crate::record::scalar::{Key, ScalarRef};
 
 /// Makes records: the parts of one are given in the order in which they stand in it. One writer makes many.
@@ -145,6 +146,7 @@ impl RecordWriter {
         bytes(kind.as_bytes(), out);
         number(interval.start_ns() as u64, out);
         number(interval.length_ns() as u64, out);
+        let child_at = at(out);
         match context {
             None => out.push(0),
             Some(slice) => {
@@ -159,8 +161,8 @@ impl RecordWriter {
             number(u64::from(slice.start) * 4 + u64::from(piece.lead().number()), out);
             number((slice.end - slice.start).into(), out);
         }
-        let (context, rendered_bytes) = (context.unwrap_or_default(), rendered_bytes(&pieces));
-        self.facets.push(FacetHead { interval, asset_at, kind_at, context, rendered_bytes, pieces });
+        let rendered_bytes = BRACES as u32 + pieces.iter().map(|piece| piece.rendered_bytes()).sum::<u32>();
+        self.facets.push(FacetHead { interval, asset_at, kind_at, child_at, rendered_bytes });
     }
 
     /// The next operator can not use the row, for this reason.

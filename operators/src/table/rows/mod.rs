@@ -253,6 +253,24 @@ impl<R: Versioned + Clone> Fold<R> for Rows<R> {
         found
     }
 
+    fn close_last(&mut self, epoch: u64, arrived: Candidates<R>, out: &mut impl Output<R>) -> Found {
+        if !self.slots.is_empty() {
+            return Fold::close(self, epoch, arrived, out);
+        }
+        let (newest, mut found) = arrived.finish();
+        for record in newest.into_iter().filter(|record| !is_gone(record)) {
+            if self.deadlines.as_ref().is_some_and(|deadlines| deadlines.is_due(&record, epoch)) {
+                found.expired += 1;
+                continue;
+            }
+            if !record.is_deletion() {
+                out.show(&record, 1);
+            }
+            out.note(TableChange::Set(record));
+        }
+        found
+    }
+
     fn take_refused(&mut self) -> Vec<(R, Infallible)> {
         Vec::new()
     }

@@ -522,6 +522,35 @@ fn old_ends_are_forgotten_after_a_while() {
     assert_eq!(forgotten, [(Some((0, 1)), None), (Some((0, 2)), None)]);
 }
 
+/// The journal is told of each row that a swap replaces, shown or not: else it would keep all operations that ever were.
+#[test]
+fn what_a_swap_replaces_leaves_the_journal() {
+    let rows = |number, count: u64| {
+        (0..count).map(move |id| Record {
+            operation: Some((0, number)),
+            id: Some(id),
+            offset: 10 * number + id,
+            what: row(1),
+        })
+    };
+    // The second one ends after the third: it is never shown.
+    let history = [
+        rows(1, 3).chain([said(1, 1, Finished(0))]).collect(),
+        rows(2, 2).chain(rows(3, 4)).collect::<Vec<_>>(),
+        vec![said(3, 2, Finished(0))],
+    ];
+    for workers in 1..=3 {
+        let out = table(workers, live(&history), TableStart::default(), FOR_EVER);
+        let mut kept = BTreeMap::new();
+        for record in (0..=history.len() as u64).flat_map(|epoch| changes_of(&out, epoch)) {
+            kept.insert(record.key(), record.what);
+        }
+        let kept: Vec<Key> =
+            kept.into_iter().filter(|(_, what)| matches!(what, What::Row { .. })).map(|(key, _)| key).collect();
+        assert_eq!(kept, (0..4).map(|id| (Some((0, 3)), Some(id))).collect::<Vec<_>>());
+    }
+}
+
 /// Run with `cargo test --release -p flowstone-operators --test generations_laws -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]

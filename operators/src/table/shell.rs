@@ -1,6 +1,6 @@
 //! The dataflow shell of a table: exchange by key, epochs, what is held back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use differential_dataflow::{AsCollection, VecCollection};
 use timely::ExchangeData;
@@ -18,6 +18,9 @@ use super::outcome::TableChange;
 use super::state::{Arrived, Table};
 use super::versioned::Versioned;
 use crate::route::owner;
+
+/// So many rows are put out before other operators get their turn: what they make of a row is larger than a row.
+const FUEL: usize = 1 << 16;
 
 /// What a table puts out.
 pub(crate) struct Folded<'scope, R: 'static, X: 'static> {
@@ -50,6 +53,23 @@ impl<R, A: Default> Open<R, A> {
     }
 }
 
+/// Changes of rows that are to be put out.
+struct Pending<R> {
+    epoch: u64,
+    at: Capability<u64>,
+    /// In pieces, so that memory goes back as they go out.
+    rows: VecDeque<Vec<(R, isize)>>,
+}
+
+impl<R> Pending<R> {
+    fn push(&mut self, row: R, diff: isize) {
+        match self.rows.back_mut().filter(|piece| piece.len() < FUEL) {
+            Some(piece) => piece.push((row, diff)),
+            None => self.rows.push_back(vec![(row, diff)]),
+        }
+    }
+}
+
 /// What arrives may change what is put out at once.
 fn at_once() -> Antichain<<u64 as Timestamp>::Summary> {
     Antichain::from_elem(Default::default())
@@ -64,17 +84,23 @@ struct Outputs<R: 'static, X: 'static> {
 }
 
 impl<R: Versioned + Clone + Send + 'static, X: 'static> Outputs<R, X> {
-    /// Puts out what a complete epoch makes of the table. `more` says that there will be others, `hidden` that
+    /// Makes of the table what a complete epoch makes of it. `more` says that there will be others, `hidden` that
     /// it is to be revealed later.
-    fn close<F>(&mut self, table: &mut Table<R, F>, epoch: u64, at: Open<R, F::Arrived>, more: bool, hidden: bool)
+    fn close<F>(
+        &mut self,
+        table: &mut Table<R, F>,
+        epoch: u64,
+        at: Open<R, F::Arrived>,
+        more: bool,
+        hidden: bool,
+    ) -> Pending<R>
     where
         F: Fold<R, Refusal = X> + Default + Send + 'static,
     {
         // A reveal shows what there is.
         let last = !more && !at.reveal && !hidden;
-        let mut rows = self.rows.activate();
-        let mut rows = rows.session(&at.rows);
-        let mut emit = |row: R, diff: isize| rows.give((row, epoch, diff));
+        let mut pending = Pending { epoch, at: at.rows, rows: VecDeque::new() };
+        let mut emit = |row: R, diff: isize| pending.push(row, diff);
         match &at.noting.changes {
             Some(capability) => {
                 let mut changes = self.changes.activate();
@@ -89,6 +115,26 @@ impl<R: Versioned + Clone + Send + 'static, X: 'static> Outputs<R, X> {
         if at.reveal {
             table.reveal(more, emit);
         }
+        pending
+    }
+
+    /// Puts out some rows; says whether there are more.
+    fn put(&mut self, pending: &mut VecDeque<Pending<R>>) -> bool {
+        let mut put = 0;
+        let mut rows = self.rows.activate();
+        while let Some(Pending { epoch, at, rows: pieces }) = pending.front_mut() {
+            let mut rows = rows.session(&at);
+            while let Some(piece) = pieces.pop_front() {
+                put += piece.len();
+                rows.give_iterator(piece.into_iter().map(|(row, diff)| (row, *epoch, diff)));
+                if put >= FUEL {
+                    return true;
+                }
+            }
+            drop(rows);
+            pending.pop_front();
+        }
+        false
     }
 }
 
@@ -107,6 +153,7 @@ where
     let scope = input.live.scope();
     let peers = scope.peers();
     let mut builder = OperatorBuilder::new(name.to_owned(), scope);
+    let activator = scope.activator_for(builder.operator_info().address);
     let mut live = builder.new_input(input.live, Exchange::new(move |record: &R| owner(record.route(), peers)));
     let mut sealed = builder.new_input(input.sealed, Pipeline);
     let mut reveals = builder.new_input(input.reveals, Pipeline);
@@ -129,6 +176,7 @@ where
         let mut hold = table.start().hidden_from.map(|epoch| capabilities.swap_remove(0).delayed(&epoch));
         drop(capabilities);
         let mut open: BTreeMap<u64, Open<R, F::Arrived>> = BTreeMap::new();
+        let mut pending = VecDeque::new();
         move |frontiers| {
             live.for_each_time(|time, data| {
                 let epoch = open.entry(*time.time()).or_insert_with(|| Open::new(time.retain(0)));
@@ -176,7 +224,10 @@ where
                 if at.reveal {
                     hold = None;
                 }
-                outputs.close(&mut table, epoch, at, more, hold.is_some());
+                pending.push_back(outputs.close(&mut table, epoch, at, more, hold.is_some()));
+            }
+            if outputs.put(&mut pending) {
+                activator.activate();
             }
             if hold.is_some() && frontiers[2].is_empty() && open.values().all(|at| !at.reveal) {
                 hold = None; // the run ends before it has caught up

@@ -12,6 +12,7 @@ use crate::store::Upload;
 pub(crate) const PIECE_BYTES: usize = 8 << 20;
 
 /// What is known of a part that is stored.
+#[derive(Clone, Copy)]
 pub(crate) struct Stored {
     /// Size of the object.
     pub(crate) bytes: u64,

@@ -1,5 +1,6 @@
 //! Law L6: there is one writer. Whoever comes second fences the first, and nothing that the first writes late counts.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::archive::{SQLITE, following, text};
@@ -25,6 +26,13 @@ fn of_two_runs_on_one_state_one_stops_with_a_clear_error_and_the_other_goes_on()
     assert_sinks(&place, &expected(&all));
 }
 
+/// Whether a stopped process is in the middle of a transaction.
+fn is_locked(file: &Path) -> bool {
+    let connection = rusqlite::Connection::open(file).unwrap();
+    connection.busy_timeout(Duration::from_millis(50)).unwrap();
+    connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_err()
+}
+
 /// A run sleeps (its machine was suspended, its network gone) while another one takes over and comes further.
 #[test]
 fn a_run_that_wakes_up_after_another_has_taken_over_changes_nothing() {
@@ -36,8 +44,13 @@ fn a_run_that_wakes_up_after_another_has_taken_over_changes_nothing() {
     place.append("in/a.ndjson", text(&all[50..100]));
     std::thread::sleep(Duration::from_millis(8));
     sleeper.signal("STOP");
+    // Not with SQLite's lock in hand: then the other one would have to wait for it.
+    while is_locked(&place.path("moments.sqlite")) {
+        sleeper.signal("CONT");
+        std::thread::sleep(Duration::from_millis(3));
+        sleeper.signal("STOP");
+    }
     place.append("in/a.ndjson", text(&all[100..]));
-    // One process can not hold SQLite's lock while it sleeps: then the other one would have to wait for it.
     let ran = place.flowstone(&["backfill", "pipeline.yaml", "--json", "--workers", "1"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(place.rows(), expected(&all));

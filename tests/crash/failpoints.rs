@@ -6,8 +6,8 @@ use std::path::Path;
 
 const CALL: &str = "fail_point!(";
 
-/// Those that a loop does not meet: it would need a store that hangs (see `spine/lagging.rs`); and one where nothing ends.
-const ELSEWHERE: [&str; 2] = ["sink-detach", "part-inline"];
+/// Those that a loop does not meet: it would need a store that hangs (see `spine/lagging.rs`); and those where nothing ends.
+const ELSEWHERE: [&str; 3] = ["sink-detach", "part-inline", "merge-soon"];
 
 /// The names of all failpoints, sorted.
 pub fn names() -> Vec<String> {
@@ -21,12 +21,16 @@ pub fn names() -> Vec<String> {
 
 /// The setting by which the process ends at a failpoint when it has passed it so many times.
 ///
-/// Epochs of a loop are small, and travel in the manifest's entries: so that there are parts, and merges of them, they may not
-/// where a crash in one of these is asked for.
+/// Epochs of a loop are small, and travel in the manifest's entries; and its runs are short, so few parts gather. Where a crash
+/// in a part or a merge is asked for, they may not travel there, and two parts are enough for a merge.
 pub fn armed(name: &str, passed: u32) -> String {
-    let files = if name.starts_with("part-") || name.starts_with("merge-") { "part-inline=return;" } else { "" };
+    let early = match name.split('-').next() {
+        Some("part") => "part-inline=return;",
+        Some("merge") => "part-inline=return;merge-soon=return;",
+        _ => "",
+    };
     let passed = if passed == 0 { String::new() } else { format!("{passed}*off->") };
-    format!("{files}{name}={passed}panic")
+    format!("{early}{name}={passed}panic")
 }
 
 fn scan(dir: &Path, names: &mut BTreeSet<String>) {

@@ -4,6 +4,13 @@ use crate::manifest::{PartRef, State};
 
 /// So many parts of a size are merged into one of the next.
 const FAN: usize = 16;
+
+/// [`FAN`], but for tests in which merges must be many.
+fn fan() -> usize {
+    fail::fail_point!("merge-soon", |_| 2);
+    FAN
+}
+
 /// Inputs of one merge at most.
 const MAX_INPUTS: usize = 128;
 /// Everything is merged only if it is that many parts, or that many bytes beside the largest part.
@@ -39,7 +46,8 @@ fn full<'a>(state: &State, stored: &[&'a PartRef]) -> Option<Vec<&'a PartRef>> {
 
 fn tier<'a>(stored: &[&'a PartRef]) -> Option<Vec<&'a PartRef>> {
     let class = |part: &PartRef| (part.bytes / SMALL_BYTES).checked_ilog(FAN as u64).map_or(0, |log| log + 1);
-    let full = |run: &&[&PartRef], limit| run.iter().filter(|part| class(part) == limit).count() >= FAN;
+    let fan = fan();
+    let full = |run: &&[&PartRef], limit| run.iter().filter(|part| class(part) == limit).count() >= fan;
     (0..=u64::BITS / FAN.ilog2()).find_map(|limit| {
         // What is smaller and lies between comes along.
         let mut runs = stored.split(|part| class(part) > limit);

@@ -3,7 +3,7 @@
 use crate::interval::Interval;
 
 /// An annotation in a sweep. Its index among the entries is its rank: its place among the children of a document.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Entry<'a, C> {
     /// The first cell that it covers.
     pub start: i64,
@@ -12,9 +12,18 @@ pub(super) struct Entry<'a, C> {
     /// Its kind, as a number that is ordered like the kinds of all entries.
     pub kind: u32,
     /// What the epoch does with it: +1 adds it, -1 removes it, 0 leaves it as it is.
-    pub diff: isize,
+    pub diff: i32,
     pub interval: Interval,
     pub content: &'a C,
+}
+
+// Derived, they would ask for contents that can be copied.
+impl<C> Copy for Entry<'_, C> {}
+
+impl<C> Clone for Entry<'_, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
 }
 
 /// Calls `visit(start, end, ranks)` for each maximal stretch of `[start, end)` that one set of entries covers; not for
@@ -22,35 +31,87 @@ pub(super) struct Entry<'a, C> {
 ///
 /// O(n log n + size of what is visited).
 pub(super) fn sweep<C>(entries: &[Entry<'_, C>], start: i64, end: i64, mut visit: impl FnMut(i64, i64, &[u32])) {
-    let ranks = u32::try_from(entries.len()).expect("fewer than 2^32 annotations in one asset");
-    let mut starting: Vec<u32> = (0..ranks).collect();
-    starting.sort_unstable_by_key(|rank| entries[*rank as usize].start);
-    let mut starting = starting.into_iter().peekable();
-
-    let mut active: Vec<u32> = Vec::new();
+    let mut starting = starting(entries).into_iter().peekable();
+    let mut active = Active::default();
     let mut at = start;
     while at < end {
-        active.retain(|rank| entries[*rank as usize].end > at);
-        let before = active.len();
-        while let Some(rank) = starting.next_if(|rank| entries[*rank as usize].start <= at) {
-            if entries[rank as usize].end > at {
-                active.push(rank);
-            }
-        }
-        if active.len() > before {
-            // Two sorted pieces, the second short: what the standard library's stable sort is quick at.
-            active[before..].sort_unstable();
-            active.sort();
-        }
-        let next_start = starting.peek().map_or(end, |rank| entries[*rank as usize].start.min(end));
-        if active.is_empty() {
+        active.expire(at);
+        active.enter(std::iter::from_fn(|| starting.next_if(|(first, _)| *first <= at)), entries, at);
+        let next_start = starting.peek().map_or(end, |(first, _)| end.min(*first));
+        if active.ranks.is_empty() {
             at = next_start;
             continue;
         }
-        let first_end = active.iter().map(|rank| entries[*rank as usize].end).min().unwrap_or(end);
-        let next = next_start.min(first_end).min(end);
-        visit(at, next, &active);
+        let next = next_start.min(active.first_end);
+        visit(at, next, &active.ranks);
         at = next;
+    }
+}
+
+/// `(first cell, rank)` of each entry, by first cell.
+fn starting<C>(entries: &[Entry<'_, C>]) -> Vec<(i64, u32)> {
+    let ranks = 0..u32::try_from(entries.len()).expect("fewer than 2^32 annotations in one asset");
+    let mut starting: Vec<_> = entries.iter().zip(ranks).map(|(entry, rank)| (entry.start, rank)).collect();
+    // Stable, because it makes use of runs: the entries of a kind are in this order.
+    starting.sort();
+    starting
+}
+
+/// What covers the present cell, by rank.
+#[derive(Default)]
+struct Active {
+    ranks: Vec<u32>,
+    /// The ends, in the same order: looked at with each step, they stand together.
+    ends: Vec<i64>,
+    /// The least of them.
+    first_end: i64,
+}
+
+/// So many that enter at once are sorted in, not put in one by one.
+const MANY: usize = 16;
+
+impl Active {
+    /// Lets go what ends at `at` or before.
+    fn expire(&mut self, at: i64) {
+        if self.first_end > at {
+            return;
+        }
+        let (mut kept, mut first_end) = (0, i64::MAX);
+        for n in 0..self.ends.len() {
+            let end = self.ends[n];
+            (self.ends[kept], self.ranks[kept]) = (end, self.ranks[n]);
+            kept += usize::from(end > at);
+            first_end = if end > at { first_end.min(end) } else { first_end };
+        }
+        self.ends.truncate(kept);
+        self.ranks.truncate(kept);
+        self.first_end = first_end;
+    }
+
+    /// Takes those in that do not end before `at`.
+    fn enter<C>(&mut self, starting: impl Iterator<Item = (i64, u32)>, entries: &[Entry<'_, C>], at: i64) {
+        let before = self.ranks.len();
+        for (_, rank) in starting {
+            let end = entries[rank as usize].end;
+            if end > at {
+                self.ranks.push(rank);
+                self.ends.push(end);
+                self.first_end = self.first_end.min(end);
+            }
+        }
+        if self.ranks.len() - before > MANY {
+            // Two sorted pieces: what the stable sort is quick at.
+            self.ranks[before..].sort_unstable();
+            self.ranks.sort();
+            self.ends.clear();
+            self.ends.extend(self.ranks.iter().map(|rank| entries[*rank as usize].end));
+            return;
+        }
+        for n in before..self.ranks.len() {
+            let place = self.ranks[..n].partition_point(|other| *other < self.ranks[n]);
+            self.ranks[place..=n].rotate_right(1);
+            self.ends[place..=n].rotate_right(1);
+        }
     }
 }
 
@@ -70,10 +131,12 @@ pub(super) fn coalesce(spans: &mut Vec<(i64, i64)>) {
 mod tests {
     use super::*;
 
+    fn entry(start: i64, end: i64) -> Entry<'static, ()> {
+        Entry { start, end, kind: 0, diff: 0, interval: Interval::new(0, 1), content: &() }
+    }
+
     #[test]
     fn each_stretch_is_visited_once_with_what_covers_it() {
-        let interval = Interval::new(0, 1);
-        let entry = |start, end| Entry { start, end, kind: 0, diff: 0, interval, content: &() };
         let entries = [entry(4, 9), entry(2, 8), entry(20, 21)];
         let mut seen = Vec::new();
         sweep(&entries, 0, 100, |start, end, ranks| seen.push((start, end, ranks.to_vec())));
@@ -85,6 +148,22 @@ mod tests {
         seen.clear();
         sweep(&entries, 5, 8, |start, end, ranks| seen.push((start, end, ranks.to_vec())));
         assert_eq!(seen, [(5, 8, vec![0, 1])], "cut to the span that was asked for");
+    }
+
+    #[test]
+    fn many_that_start_at_once_are_in_order_too() {
+        for starts in [1, 3, 50] {
+            let entries: Vec<_> = (0..200).map(|n| entry((n * 7 % starts) * 10, 500 + n * 31 % 97)).collect();
+            let mut cells = 0;
+            sweep(&entries, 0, 600, |start, end, ranks| {
+                for at in start..end {
+                    let covers = |n: &u32| entries[*n as usize].start <= at && entries[*n as usize].end > at;
+                    assert!((0..200).filter(covers).eq(ranks.iter().copied()), "{starts} starts, cell {at}");
+                    cells += 1;
+                }
+            });
+            assert_eq!(cells, 596, "up to the last end");
+        }
     }
 
     #[test]

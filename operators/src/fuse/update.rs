@@ -46,48 +46,73 @@ pub(super) fn update<K: Ord + ?Sized, C: Ord + Clone>(
     emit: &mut impl FnMut(Emission<C>),
 ) {
     let grid = options.emit.grid();
-    timeline.settle(|content| grid.cover(&facets(content).interval));
-    let mut net: Vec<Entry<'_, C>> = changes.iter().map(|(c, diff)| entry(c, *diff, facets, grid)).collect();
+    timeline.settle(|content| facets(content).interval);
+    let net = net(timeline, changes, facets, grid);
+    if timeline.is_empty() {
+        // There is nothing to look up between the changes: one sweep over all.
+        let start = net.iter().map(|e| e.start).min().unwrap_or_default();
+        let end = net.iter().map(|e| e.end).max().unwrap_or_default();
+        Documents::new(&net, options, facets).emit(start, end, emit);
+    } else {
+        update_spans(timeline, &net, options, facets, emit);
+    }
+    if more {
+        timeline.insert(net.iter().filter(|e| e.diff > 0).map(|e| (e.interval, e.content)).collect());
+    }
+}
+
+/// What the changes come to, ordered as children are. What goes is taken out of the timeline.
+fn net<'a, K: Ord + ?Sized, C: Ord + Clone>(
+    timeline: &mut Timeline<C>,
+    changes: &'a [(C, isize)],
+    facets: &impl Fn(&C) -> Facets<'_, K>,
+    grid: Grid,
+) -> Vec<Entry<'a, C>> {
+    let mut net: Vec<_> = changes.iter().map(|(c, diff)| entry(c, *diff as i32, facets, grid)).collect();
     order(&mut net, facets);
     cancel(&mut net);
-    net.retain(|e| e.diff > 0 || timeline.remove(e.start, e.end, e.content));
+    let gone = net.iter().enumerate().filter(|(_, e)| e.diff < 0).map(|(at, e)| (e.interval, e.content, at));
+    let missing = timeline.remove(gone.collect());
+    if !missing.is_empty() {
+        missing.into_iter().for_each(|at| net[at].diff = 0);
+        net.retain(|e| e.diff != 0);
+    }
+    net
+}
 
+/// Sweeps the spans of the changes, together with what is there.
+fn update_spans<K: Ord + ?Sized, C: Ord + Clone>(
+    timeline: &Timeline<C>,
+    net: &[Entry<'_, C>],
+    options: &FuseOptions<K>,
+    facets: &impl Fn(&C) -> Facets<'_, K>,
+    emit: &mut impl FnMut(Emission<C>),
+) {
+    let grid = options.emit.grid();
     let mut spans: Vec<(i64, i64)> = net.iter().map(|e| (e.start, e.end)).collect();
     coalesce(&mut spans);
-    if !matches!(options.emit, Emit::Buckets(_)) && !timeline.is_empty() {
-        spans.iter_mut().for_each(|span| *span = extend(timeline, *span));
+    if !matches!(options.emit, Emit::Buckets(_)) {
+        spans.iter_mut().for_each(|span| *span = extend(timeline, grid, *span));
         coalesce(&mut spans);
     }
     // Stable, so that the entries of a span stay in order.
-    net.sort_by_key(|e| spans.partition_point(|span| span.0 <= e.start));
-    let mut rest = net.as_slice();
-    for &(start, end) in &spans {
-        let (here, later) = rest.split_at(rest.partition_point(|e| e.start < end));
+    let mut by_span: Vec<_> = net.iter().map(|e| (spans.partition_point(|span| span.0 <= e.start), e)).collect();
+    by_span.sort_by_key(|(span, _)| *span);
+    let mut rest = by_span.as_slice();
+    for (n, &(start, end)) in (1..).zip(&spans) {
+        let (here, later) = rest.split_at(rest.partition_point(|(span, _)| *span == n));
         rest = later;
-        let before = timeline.overlapping(start, end).map(|(_, _, c)| entry(c, 0, facets, grid));
-        let mut entries: Vec<Entry<'_, C>> = before.collect();
-        let fresh = entries.is_empty();
-        entries.extend_from_slice(here);
-        if !fresh {
-            order(&mut entries, facets);
-        }
-        let required = required(&entries, options, facets);
-        let documents = Documents { entries: &entries, pool: OnceCell::new(), options, required, grid };
-        match options.emit {
-            Emit::Buckets(_) => documents.buckets(start, end, emit),
-            Emit::Runs(_) | Emit::Segments => documents.runs(start, end, emit),
-        }
+        let before = timeline.overlapping(grid.start_ns(start), grid.start_ns(end));
+        let mut entries: Vec<Entry<'_, C>> = before.map(|(_, _, c)| entry(c, 0, facets, grid)).collect();
+        entries.extend(here.iter().map(|(_, e)| **e));
+        order(&mut entries, facets);
+        Documents::new(&entries, options, facets).emit(start, end, emit);
     }
-    if !more {
-        return;
-    }
-    let added = net.iter().filter(|e| e.diff > 0).map(|e| (e.start, e.end, e.content.clone()));
-    timeline.insert(added);
 }
 
 fn entry<'a, K: ?Sized, C>(
     content: &'a C,
-    diff: isize,
+    diff: i32,
     facets: &impl Fn(&C) -> Facets<'_, K>,
     grid: Grid,
 ) -> Entry<'a, C> {
@@ -97,8 +122,20 @@ fn entry<'a, K: ?Sized, C>(
 }
 
 /// Numbers the kinds and sorts the entries as children stand in documents: by kind, start, end, content.
-fn order<K: Ord + ?Sized, C: Ord>(entries: &mut [Entry<'_, C>], facets: &impl Fn(&C) -> Facets<'_, K>) {
-    // Numbered as they are met, then by their order: each entry's kind is looked at once.
+fn order<K: Ord + ?Sized, C: Ord>(entries: &mut Vec<Entry<'_, C>>, facets: &impl Fn(&C) -> Facets<'_, K>) {
+    number_kinds(entries, facets);
+    // What is compared is all that is moved. Contents, which lie elsewhere, are looked at only if the rest is the same.
+    let mut order: Vec<(u32, u32, Interval)> =
+        (0..).zip(entries.iter()).map(|(at, e): (u32, _)| (e.kind, at, e.interval)).collect();
+    order.sort_unstable_by(|(kind, at, interval), (other_kind, other_at, other_interval)| {
+        let contents = || entries[*at as usize].content.cmp(entries[*other_at as usize].content);
+        (kind, interval).cmp(&(other_kind, other_interval)).then_with(contents)
+    });
+    *entries = order.iter().map(|(_, at, _)| entries[*at as usize]).collect();
+}
+
+/// Numbers kinds as they are met, then by their order: each entry's kind is looked at once.
+fn number_kinds<K: Ord + ?Sized, C>(entries: &mut [Entry<'_, C>], facets: &impl Fn(&C) -> Facets<'_, K>) {
     let mut kinds: Vec<(&K, u32)> = Vec::new();
     for entry in entries.iter_mut() {
         let kind = facets(entry.content).kind;
@@ -114,9 +151,6 @@ fn order<K: Ord + ?Sized, C: Ord>(entries: &mut [Entry<'_, C>], facets: &impl Fn
         ranks[*met as usize] = rank;
     }
     entries.iter_mut().for_each(|entry| entry.kind = ranks[entry.kind as usize]);
-    entries.sort_unstable_by(|a, b| {
-        (a.kind, a.interval).cmp(&(b.kind, b.interval)).then_with(|| a.content.cmp(b.content))
-    });
 }
 
 /// Joins entries of the same content, which are neighbours: additions and removals cancel out.
@@ -134,32 +168,52 @@ fn cancel<C: Ord>(entries: &mut Vec<Entry<'_, C>>) {
 /// Widens a span by the runs that touch it: what changes inside may join or cut them.
 ///
 /// Outside of the span the timeline is the same before and after the epoch.
-fn extend<C: Ord + Clone>(timeline: &Timeline<C>, (start, end): (i64, i64)) -> (i64, i64) {
-    (run_start(timeline, start), run_end(timeline, end))
+fn extend<C: Ord + Clone>(timeline: &Timeline<C>, grid: Grid, (start, end): (i64, i64)) -> (i64, i64) {
+    let cells = Cells { timeline, grid };
+    (cells.run_start(start), cells.run_end(end))
 }
 
-/// The start of the run that ends at or crosses the border before cell `start`; `start` itself if there is none.
-fn run_start<C: Ord + Clone>(timeline: &Timeline<C>, start: i64) -> i64 {
-    let last = start - 1;
-    let Some(least) = timeline.overlapping(last.max(0), start).map(|(s, _, _)| s).max() else { return start };
-    // Between `least` and `last` the set changes only where something ends. Look back in windows of growing width.
-    let mut width = 1;
-    loop {
-        let from = last.saturating_sub(width).max(least);
-        let ended = timeline.overlapping(from, last).map(|(_, e, _)| e).filter(|e| *e <= last).max();
-        match ended {
-            Some(ended) => return ended.max(least),
-            None if from == least => return least,
-            None => width = width.saturating_mul(2),
+/// A timeline, in cells of a grid.
+struct Cells<'a, C> {
+    timeline: &'a Timeline<C>,
+    grid: Grid,
+}
+
+impl<C: Ord + Clone> Cells<'_, C> {
+    /// The cells of what overlaps some of `[start, end)`.
+    fn overlapping(&self, start: i64, end: i64) -> impl Iterator<Item = (i64, i64)> {
+        let found = self.timeline.overlapping(self.grid.start_ns(start), self.grid.start_ns(end));
+        found.map(|(start_ns, end_ns, _)| self.grid.cover(&Interval::new(start_ns, end_ns)))
+    }
+
+    /// The least first cell at or after cell `from`.
+    fn next_start(&self, from: i64) -> Option<i64> {
+        self.timeline.next_start(self.grid.start_ns(from)).map(|start_ns| start_ns / self.grid.width_ns())
+    }
+
+    /// The start of the run that ends at or crosses the border before cell `start`; `start` itself if there is none.
+    fn run_start(&self, start: i64) -> i64 {
+        let last = start - 1;
+        let Some(least) = self.overlapping(last.max(0), start).map(|(s, _)| s).max() else { return start };
+        // Between `least` and `last` the set changes only where something ends. Look back in windows of growing width.
+        let mut width = 1;
+        loop {
+            let from = last.saturating_sub(width).max(least);
+            let ended = self.overlapping(from, last).map(|(_, e)| e).filter(|e| *e <= last).max();
+            match ended {
+                Some(ended) => return ended.max(least),
+                None if from == least => return least,
+                None => width = width.saturating_mul(2),
+            }
         }
     }
-}
 
-/// The end of the run that starts at or crosses the border before cell `end`; `end` itself if there is none.
-fn run_end<C: Ord + Clone>(timeline: &Timeline<C>, end: i64) -> i64 {
-    let Some(after) = end.checked_add(1) else { return end };
-    let Some(first_end) = timeline.overlapping(end, after).map(|(_, e, _)| e).min() else { return end };
-    timeline.next_start(after).map_or(first_end, |start| start.min(first_end))
+    /// The end of the run that starts at or crosses the border before cell `end`; `end` itself if there is none.
+    fn run_end(&self, end: i64) -> i64 {
+        let Some(after) = end.checked_add(1) else { return end };
+        let Some(first_end) = self.overlapping(end, after).map(|(_, e)| e).min() else { return end };
+        self.next_start(after).map_or(first_end, |start| start.min(first_end))
+    }
 }
 
 /// The required kinds as numbers; `None` if one of them does not occur at all.
@@ -193,7 +247,21 @@ struct Run {
     ranks: Vec<u32>,
 }
 
-impl<K: ?Sized, C: Clone> Documents<'_, K, C> {
+impl<'a, K: Ord + ?Sized, C: Clone> Documents<'a, K, C> {
+    /// `entries` are ordered as children are.
+    fn new(entries: &'a [Entry<'a, C>], options: &'a FuseOptions<K>, facets: &impl Fn(&C) -> Facets<'_, K>) -> Self {
+        let required = required(entries, options, facets);
+        Documents { entries, pool: OnceCell::new(), options, required, grid: options.emit.grid() }
+    }
+
+    /// Emits those whose content changes, of cells `[start, end)`.
+    fn emit(&self, start: i64, end: i64, emit: &mut impl FnMut(Emission<C>)) {
+        match self.options.emit {
+            Emit::Buckets(_) => self.buckets(start, end, emit),
+            Emit::Runs(_) | Emit::Segments => self.runs(start, end, emit),
+        }
+    }
+
     /// One document a cell. Cells that no changed entry covers are passed over.
     fn buckets(&self, start: i64, end: i64, emit: &mut impl FnMut(Emission<C>)) {
         let mut side = Vec::new();
@@ -205,7 +273,7 @@ impl<K: ?Sized, C: Clone> Documents<'_, K, C> {
                 self.side(ranks, diff, &mut side);
                 let Some(content) = self.content(&side) else { continue };
                 for cell in start..end {
-                    emit(self.emission(cell, cell + 1, content.clone(), diff));
+                    emit(self.emission(cell, cell + 1, content.clone(), diff as isize));
                 }
             }
         });
@@ -242,12 +310,12 @@ impl<K: ?Sized, C: Clone> Documents<'_, K, C> {
         }
     }
 
-    fn diff(&self, rank: u32) -> isize {
+    fn diff(&self, rank: u32) -> i32 {
         self.entries[rank as usize].diff
     }
 
     /// The ranks that count before (`diff` -1) or after (+1) the epoch.
-    fn side(&self, ranks: &[u32], diff: isize, side: &mut Vec<u32>) {
+    fn side(&self, ranks: &[u32], diff: i32, side: &mut Vec<u32>) {
         side.clear();
         side.extend(ranks.iter().filter(|rank| self.diff(**rank) * diff >= 0));
     }

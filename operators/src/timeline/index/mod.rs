@@ -123,6 +123,14 @@ impl<C: Ord, V> Index<C, V> {
         })
     }
 
+    /// The least start at or after `from`. O(log n).
+    pub(crate) fn next_start(&self, from: i64) -> Option<i64> {
+        let later = self.heads.starting_before(from);
+        let spans = later.checked_sub(1).map_or(&[][..], |block| &self.blocks[block].spans);
+        let at = spans.partition_point(|span| span.0 < from);
+        spans.get(at).map(|span| span.0).or_else(|| self.heads.as_slice().get(later).map(|head| head.start))
+    }
+
     /// Shows everything that overlaps `[start, end)`, in order; its value may be changed.
     pub(crate) fn visit_overlapping(&mut self, start: i64, end: i64, mut visit: impl FnMut(&C, &mut V)) {
         let upto = self.heads.starting_before(end);

@@ -12,46 +12,55 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// makes of a span of one key.
 ///
 /// Neighbouring documents have most of their children in common. As places they take four bytes each and no counter is
-/// touched for them; and whoever renders documents can render a pool's annotations once. Consecutive buckets with the same
-/// children share the places too. Compared, hashed and serialised as the list that they stand for.
+/// touched for them; and whoever renders documents can render a pool's annotations once. The lists of places of many
+/// documents stand on one [`Sheet`], so a document costs no allocation. Compared, hashed and serialised as the list that they
+/// stand for.
 pub struct Children<C> {
-    pool: Arc<[C]>,
-    places: Arc<[u32]>,
+    sheet: Arc<Sheet<C>>,
+    from: u32,
+    to: u32,
+}
+
+/// Lists of children, one after the other, as places in a pool.
+pub(super) struct Sheet<C> {
+    pub pool: Arc<[C]>,
+    pub places: Box<[u32]>,
 }
 
 impl<C> Children<C> {
-    /// Those at `places` in `pool`.
-    pub(super) fn new(pool: Arc<[C]>, places: Arc<[u32]>) -> Self {
-        Children { pool, places }
+    /// Those whose places stand at `from..to` of a sheet.
+    pub(super) fn new(sheet: Arc<Sheet<C>>, from: u32, to: u32) -> Self {
+        Children { sheet, from, to }
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.places.len()
+        (self.to - self.from) as usize
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.from == self.to
     }
 
     /// The children, in their order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &C> {
-        self.places.iter().map(|place| &self.pool[*place as usize])
+        let pool = self.pool();
+        self.places().iter().map(|place| &pool[*place as usize])
     }
 
     /// The annotations among which the children are; the same slice for documents that share them.
     pub fn pool(&self) -> &Arc<[C]> {
-        &self.pool
+        &self.sheet.pool
     }
 
     /// Where in the pool the children are, in their order.
     pub fn places(&self) -> &[u32] {
-        &self.places
+        &self.sheet.places[self.from as usize..self.to as usize]
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.pool, &other.pool) && self.places == other.places
+        Arc::ptr_eq(self.pool(), other.pool()) && self.places() == other.places()
     }
 }
 
@@ -59,14 +68,14 @@ impl<C> Index<usize> for Children<C> {
     type Output = C;
 
     fn index(&self, at: usize) -> &C {
-        &self.pool[self.places[at] as usize]
+        &self.pool()[self.places()[at] as usize]
     }
 }
 
 impl<C> From<Vec<C>> for Children<C> {
     fn from(children: Vec<C>) -> Self {
-        let places = 0..u32::try_from(children.len()).expect("a document has fewer than 2^32 children");
-        Children { pool: children.into(), places: places.collect() }
+        let to = u32::try_from(children.len()).expect("a document has fewer than 2^32 children");
+        Children { sheet: Arc::new(Sheet { pool: children.into(), places: (0..to).collect() }), from: 0, to }
     }
 }
 
@@ -78,7 +87,7 @@ impl<C> FromIterator<C> for Children<C> {
 
 impl<C> Clone for Children<C> {
     fn clone(&self) -> Self {
-        Children { pool: self.pool.clone(), places: self.places.clone() }
+        Children { sheet: self.sheet.clone(), from: self.from, to: self.to }
     }
 }
 
@@ -134,12 +143,13 @@ mod tests {
     #[test]
     fn places_stand_for_the_list_of_what_is_there() {
         let pool: Arc<[&str]> = ["a", "b", "c", "b"].into();
-        let children = |places: &[u32]| Children::new(pool.clone(), places.into());
-        let (first, second) = (children(&[0, 2]), children(&[1]));
+        let sheet = Arc::new(Sheet { pool: pool.clone(), places: [0, 2, 1, 3].into() });
+        let children = |from, to| Children::new(sheet.clone(), from, to);
+        let (first, second) = (children(0, 2), children(2, 3));
         assert_eq!((first.len(), first[1], second.iter().collect::<Vec<_>>()), (2, "c", vec![&"b"]));
         assert_eq!(first, Children::from(vec!["a", "c"]), "by content, whatever the pool");
-        assert_eq!(second, children(&[3]));
-        assert!(first < second && children(&[]) < first && children(&[]).is_empty());
+        assert_eq!(second, children(3, 4));
+        assert!(first < second && children(1, 1) < first && children(1, 1).is_empty());
         let text = serde_json::to_string(&first).unwrap();
         let owned: Children<String> = serde_json::from_str(&text).unwrap();
         assert_eq!((&*text, owned.len(), &*owned[1]), (r#"["a","c"]"#, 2, "c"), "as a list");

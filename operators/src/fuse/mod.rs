@@ -10,10 +10,12 @@
 //! | `crate::timeline` | the state: annotations of one key, by duration class and start |
 //! | [`children`](Children) | the children of a document: places in a shared pool |
 //! | `sweep` | from intervals to stretches with a constant set of children |
-//! | `update` | one epoch of one key: dirty spans, documents before and after |
+//! | `update` | one epoch of one key: dirty spans |
+//! | `documents` | of a span: documents before and after |
 //! | `operator` | the dataflow shell: exchange, epochs, yielding |
 
 mod children;
+mod documents;
 mod moment;
 mod operator;
 mod options;

@@ -12,9 +12,10 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
+use super::documents::{Content, Room};
 use super::moment::{Moment, Rejection};
 use super::options::FuseOptions;
-use super::update::{Content, Facets, update};
+use super::update::{Facets, update};
 use crate::pace::Pace;
 use crate::route::Route;
 use crate::timeline::Timeline;
@@ -100,6 +101,7 @@ where
     builder.build(move |_| {
         let mut open: BTreeMap<u64, (Capability<u64>, Capability<u64>, Changes<A, C>)> = BTreeMap::new();
         let mut ready: VecDeque<Ready<A, C>> = VecDeque::new();
+        let mut room = Room::default();
         move |frontiers| {
             input.for_each_time(|time, data| {
                 for ((key, content), epoch, diff) in data.flat_map(|d| d.drain(..)) {
@@ -134,7 +136,7 @@ where
                     }
                     let Some((key, changes)) = todo.next() else { break };
                     let timeline = timelines.entry(key.clone()).or_default();
-                    update(timeline, &changes, more, &options, &facets, &mut |emission| {
+                    update(timeline, &changes, more, &options, &facets, &mut room, &mut |emission| {
                         emitted += 1;
                         let (key, interval, diff) = (key.clone(), emission.interval, emission.diff);
                         match emission.content {

@@ -26,35 +26,48 @@ impl<C> Clone for Entry<'_, C> {
     }
 }
 
-/// Calls `visit(start, end, ranks)` for each maximal stretch of `[start, end)` that one set of entries covers; not for
-/// those that nothing covers. `ranks` are ascending.
-///
-/// O(n log n + size of what is visited).
-pub(super) fn sweep<C>(entries: &[Entry<'_, C>], start: i64, end: i64, mut visit: impl FnMut(i64, i64, &[u32])) {
-    let mut starting = starting(entries).into_iter().peekable();
-    let mut active = Active::default();
-    let mut at = start;
-    while at < end {
-        active.expire(at);
-        active.enter(std::iter::from_fn(|| starting.next_if(|(first, _)| *first <= at)), entries, at);
-        let next_start = starting.peek().map_or(end, |(first, _)| end.min(*first));
-        if active.ranks.is_empty() {
-            at = next_start;
-            continue;
-        }
-        let next = next_start.min(active.first_end);
-        visit(at, next, &active.ranks);
-        at = next;
-    }
+/// A sweep; what it needs room for is kept from one to the next.
+#[derive(Default)]
+pub(super) struct Sweep {
+    /// `(first cell, rank)` of each entry, by first cell.
+    starting: Vec<(i64, u32)>,
+    active: Active,
 }
 
-/// `(first cell, rank)` of each entry, by first cell.
-fn starting<C>(entries: &[Entry<'_, C>]) -> Vec<(i64, u32)> {
-    let ranks = 0..u32::try_from(entries.len()).expect("fewer than 2^32 annotations in one asset");
-    let mut starting: Vec<_> = entries.iter().zip(ranks).map(|(entry, rank)| (entry.start, rank)).collect();
-    // Stable, because it makes use of runs: the entries of a kind are in this order.
-    starting.sort();
-    starting
+impl Sweep {
+    /// Calls `visit(start, end, ranks)` for each maximal stretch of `[start, end)` that one set of entries covers; not for
+    /// those that nothing covers. `ranks` are ascending.
+    ///
+    /// O(n log n + size of what is visited).
+    pub(super) fn visit<C>(
+        &mut self,
+        entries: &[Entry<'_, C>],
+        start: i64,
+        end: i64,
+        mut visit: impl FnMut(i64, i64, &[u32]),
+    ) {
+        let Sweep { starting, active } = self;
+        let ranks = 0..u32::try_from(entries.len()).expect("fewer than 2^32 annotations in one asset");
+        starting.clear();
+        starting.extend(entries.iter().zip(ranks).map(|(entry, rank)| (entry.start, rank)));
+        // Stable, because it makes use of runs: the entries of a kind are in this order.
+        starting.sort();
+        active.clear();
+        let mut starting = starting.iter().copied().peekable();
+        let mut at = start;
+        while at < end {
+            active.expire(at);
+            active.enter(std::iter::from_fn(|| starting.next_if(|(first, _)| *first <= at)), entries, at);
+            let next_start = starting.peek().map_or(end, |(first, _)| end.min(*first));
+            if active.ranks.is_empty() {
+                at = next_start;
+                continue;
+            }
+            let next = next_start.min(active.first_end);
+            visit(at, next, &active.ranks);
+            at = next;
+        }
+    }
 }
 
 /// What covers the present cell, by rank.
@@ -71,6 +84,12 @@ struct Active {
 const MANY: usize = 16;
 
 impl Active {
+    fn clear(&mut self) {
+        self.ranks.clear();
+        self.ends.clear();
+        self.first_end = i64::MAX;
+    }
+
     /// Lets go what ends at `at` or before.
     fn expire(&mut self, at: i64) {
         if self.first_end > at {
@@ -139,14 +158,14 @@ mod tests {
     fn each_stretch_is_visited_once_with_what_covers_it() {
         let entries = [entry(4, 9), entry(2, 8), entry(20, 21)];
         let mut seen = Vec::new();
-        sweep(&entries, 0, 100, |start, end, ranks| seen.push((start, end, ranks.to_vec())));
+        Sweep::default().visit(&entries, 0, 100, |start, end, ranks| seen.push((start, end, ranks.to_vec())));
         assert_eq!(
             seen,
             [(2, 4, vec![1]), (4, 8, vec![0, 1]), (8, 9, vec![0]), (20, 21, vec![2])],
             "gaps are jumped over, ranks ascend"
         );
         seen.clear();
-        sweep(&entries, 5, 8, |start, end, ranks| seen.push((start, end, ranks.to_vec())));
+        Sweep::default().visit(&entries, 5, 8, |start, end, ranks| seen.push((start, end, ranks.to_vec())));
         assert_eq!(seen, [(5, 8, vec![0, 1])], "cut to the span that was asked for");
     }
 
@@ -155,7 +174,7 @@ mod tests {
         for starts in [1, 3, 50] {
             let entries: Vec<_> = (0..200).map(|n| entry((n * 7 % starts) * 10, 500 + n * 31 % 97)).collect();
             let mut cells = 0;
-            sweep(&entries, 0, 600, |start, end, ranks| {
+            Sweep::default().visit(&entries, 0, 600, |start, end, ranks| {
                 for at in start..end {
                     let covers = |n: &u32| entries[*n as usize].start <= at && entries[*n as usize].end > at;
                     assert!((0..200).filter(covers).eq(ranks.iter().copied()), "{starts} starts, cell {at}");

@@ -1,11 +1,8 @@
 //! One epoch of one asset: from changes of annotations to changes of documents.
 
-use std::cell::OnceCell;
-use std::sync::Arc;
-
-use super::Children;
+use super::documents::{Documents, Emission, Room};
 use super::options::{Emit, FuseOptions};
-use super::sweep::{Entry, coalesce, sweep};
+use super::sweep::{Entry, coalesce};
 use crate::interval::{Grid, Interval};
 use crate::timeline::Timeline;
 
@@ -18,21 +15,6 @@ pub struct Facets<'a, K: ?Sized> {
     pub interval: Interval,
 }
 
-/// A document that comes (+1) or goes (-1).
-#[derive(Debug)]
-pub(super) struct Emission<C> {
-    pub interval: Interval,
-    pub content: Content<C>,
-    pub diff: isize,
-}
-
-/// A document's children; or how many there would be, if they are too many.
-#[derive(Clone, Debug)]
-pub(super) enum Content<C> {
-    Children(Children<C>),
-    TooMany(usize),
-}
-
 /// Applies `changes` to the timeline and emits the documents that change, those of earlier times first.
 ///
 /// Only the spans that changed annotations cover are swept; for runs, these and the runs that touch them. What is added
@@ -43,6 +25,7 @@ pub(super) fn update<K: Ord + ?Sized, C: Ord + Clone>(
     more: bool,
     options: &FuseOptions<K>,
     facets: &impl Fn(&C) -> Facets<'_, K>,
+    room: &mut Room,
     emit: &mut impl FnMut(Emission<C>),
 ) {
     let grid = options.emit.grid();
@@ -52,9 +35,10 @@ pub(super) fn update<K: Ord + ?Sized, C: Ord + Clone>(
         // There is nothing to look up between the changes: one sweep over all.
         let start = net.iter().map(|e| e.start).min().unwrap_or_default();
         let end = net.iter().map(|e| e.end).max().unwrap_or_default();
-        Documents::new(&net, options, facets).emit(start, end, emit);
+        let required = required(&net, options, facets);
+        Documents::emit(&net, required.as_deref(), options, (start, end), room, emit);
     } else {
-        update_spans(timeline, &net, options, facets, emit);
+        update_spans(timeline, &net, options, facets, room, emit);
     }
     if more {
         timeline.insert(net.iter().filter(|e| e.diff > 0).map(|e| (e.interval, e.content)).collect());
@@ -86,6 +70,7 @@ fn update_spans<K: Ord + ?Sized, C: Ord + Clone>(
     net: &[Entry<'_, C>],
     options: &FuseOptions<K>,
     facets: &impl Fn(&C) -> Facets<'_, K>,
+    room: &mut Room,
     emit: &mut impl FnMut(Emission<C>),
 ) {
     let grid = options.emit.grid();
@@ -99,14 +84,17 @@ fn update_spans<K: Ord + ?Sized, C: Ord + Clone>(
     let mut by_span: Vec<_> = net.iter().map(|e| (spans.partition_point(|span| span.0 <= e.start), e)).collect();
     by_span.sort_by_key(|(span, _)| *span);
     let mut rest = by_span.as_slice();
+    let mut entries: Vec<Entry<'_, C>> = Vec::new();
     for (n, &(start, end)) in (1..).zip(&spans) {
         let (here, later) = rest.split_at(rest.partition_point(|(span, _)| *span == n));
         rest = later;
         let before = timeline.overlapping(grid.start_ns(start), grid.start_ns(end));
-        let mut entries: Vec<Entry<'_, C>> = before.map(|(_, _, c)| entry(c, 0, facets, grid)).collect();
+        entries.clear();
+        entries.extend(before.map(|(_, _, c)| entry(c, 0, facets, grid)));
         entries.extend(here.iter().map(|(_, e)| **e));
         order(&mut entries, facets);
-        Documents::new(&entries, options, facets).emit(start, end, emit);
+        let required = required(&entries, options, facets);
+        Documents::emit(&entries, required.as_deref(), options, (start, end), room, &mut *emit);
     }
 }
 
@@ -227,142 +215,4 @@ fn required<K: Ord + ?Sized, C>(
         entries.get(at).filter(|e| facets(e.content).kind == kind).map(|e| e.kind)
     };
     options.require.iter().map(|kind| number(kind)).collect()
-}
-
-/// Forms the documents of one span.
-struct Documents<'a, K: ?Sized, C> {
-    entries: &'a [Entry<'a, C>],
-    /// What the entries stand for; made when the first document needs it.
-    pool: OnceCell<Arc<[C]>>,
-    options: &'a FuseOptions<K>,
-    required: Option<Vec<u32>>,
-    grid: Grid,
-}
-
-/// A run under way: its cells, and the ranks of its children.
-#[derive(PartialEq, Eq)]
-struct Run {
-    start: i64,
-    end: i64,
-    ranks: Vec<u32>,
-}
-
-impl<'a, K: Ord + ?Sized, C: Clone> Documents<'a, K, C> {
-    /// `entries` are ordered as children are.
-    fn new(entries: &'a [Entry<'a, C>], options: &'a FuseOptions<K>, facets: &impl Fn(&C) -> Facets<'_, K>) -> Self {
-        let required = required(entries, options, facets);
-        Documents { entries, pool: OnceCell::new(), options, required, grid: options.emit.grid() }
-    }
-
-    /// Emits those whose content changes, of cells `[start, end)`.
-    fn emit(&self, start: i64, end: i64, emit: &mut impl FnMut(Emission<C>)) {
-        match self.options.emit {
-            Emit::Buckets(_) => self.buckets(start, end, emit),
-            Emit::Runs(_) | Emit::Segments => self.runs(start, end, emit),
-        }
-    }
-
-    /// One document a cell. Cells that no changed entry covers are passed over.
-    fn buckets(&self, start: i64, end: i64, emit: &mut impl FnMut(Emission<C>)) {
-        let mut side = Vec::new();
-        sweep(self.entries, start, end, |start, end, ranks| {
-            if ranks.iter().all(|rank| self.diff(*rank) == 0) {
-                return;
-            }
-            for diff in [-1, 1] {
-                self.side(ranks, diff, &mut side);
-                let Some(content) = self.content(&side) else { continue };
-                for cell in start..end {
-                    emit(self.emission(cell, cell + 1, content.clone(), diff as isize));
-                }
-            }
-        });
-    }
-
-    /// One document a run. Runs that are the same before and after are passed over.
-    fn runs(&self, start: i64, end: i64, emit: &mut impl FnMut(Emission<C>)) {
-        let (mut before, mut after) = (Vec::new(), Vec::new());
-        let mut side = Vec::new();
-        sweep(self.entries, start, end, |start, end, ranks| {
-            for (runs, diff) in [(&mut before, -1), (&mut after, 1)] {
-                self.side(ranks, diff, &mut side);
-                prolong(runs, start, end, &side);
-            }
-        });
-        let mut before = before.into_iter().peekable();
-        for run in after {
-            while let Some(gone) = before.next_if(|old| old.start < run.start) {
-                self.emit_run(&gone, -1, emit);
-            }
-            match before.next_if(|old| old.start == run.start) {
-                Some(same) if same == run => continue,
-                Some(old) => self.emit_run(&old, -1, emit),
-                None => (),
-            }
-            self.emit_run(&run, 1, emit);
-        }
-        before.for_each(|gone| self.emit_run(&gone, -1, emit));
-    }
-
-    fn emit_run(&self, run: &Run, diff: isize, emit: &mut impl FnMut(Emission<C>)) {
-        if let Some(content) = self.content(&run.ranks) {
-            emit(self.emission(run.start, run.end, content, diff));
-        }
-    }
-
-    fn diff(&self, rank: u32) -> i32 {
-        self.entries[rank as usize].diff
-    }
-
-    /// The ranks that count before (`diff` -1) or after (+1) the epoch.
-    fn side(&self, ranks: &[u32], diff: i32, side: &mut Vec<u32>) {
-        side.clear();
-        side.extend(ranks.iter().filter(|rank| self.diff(**rank) * diff >= 0));
-    }
-
-    /// The children with these ranks, if they make a document.
-    fn content(&self, ranks: &[u32]) -> Option<Content<C>> {
-        if !self.accepts(ranks) {
-            return None;
-        }
-        if ranks.len() > self.options.max_children {
-            return Some(Content::TooMany(ranks.len()));
-        }
-        let pool = self.pool.get_or_init(|| self.entries.iter().map(|entry| entry.content.clone()).collect());
-        Some(Content::Children(Children::new(pool.clone(), ranks.into())))
-    }
-
-    /// Whether there are enough kinds, and all that are required. Kinds ascend with the ranks.
-    fn accepts(&self, ranks: &[u32]) -> bool {
-        let (Some(required), false) = (&self.required, ranks.is_empty()) else { return false };
-        let mut required = required.as_slice();
-        let (mut kinds, mut last) = (0, None);
-        for rank in ranks {
-            let kind = self.entries[*rank as usize].kind;
-            if last != Some(kind) {
-                (kinds, last) = (kinds + 1, Some(kind));
-                if required.first() == Some(&kind) {
-                    required = &required[1..];
-                }
-                if kinds >= self.options.min_kinds && required.is_empty() {
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
-    fn emission(&self, start: i64, end: i64, content: Content<C>, diff: isize) -> Emission<C> {
-        let interval = Interval::new(self.grid.start_ns(start), self.grid.start_ns(end));
-        Emission { interval, content, diff }
-    }
-}
-
-/// Adds a stretch to the last run if that has the same children and ends where it starts; else begins a run.
-fn prolong(runs: &mut Vec<Run>, start: i64, end: i64, ranks: &[u32]) {
-    match runs.last_mut() {
-        Some(last) if last.end == start && last.ranks == ranks => last.end = end,
-        _ if ranks.is_empty() => (),
-        _ => runs.push(Run { start, end, ranks: ranks.to_vec() }),
-    }
 }

@@ -29,6 +29,7 @@ const SHEET: usize = 1 << 12;
 #[derive(Default)]
 pub(super) struct Room {
     sweep: Sweep,
+    diffs: Diffs,
     sides: [Runs; 2],
     draft: Draft,
 }
@@ -44,7 +45,7 @@ struct Draft {
 struct Formed {
     start: i64,
     end: i64,
-    diff: i32,
+    diff: i8,
     list: List,
 }
 
@@ -77,34 +78,33 @@ impl<'a, K: ?Sized, C: Clone, E: FnMut(Emission<C>)> Documents<'a, K, C, E> {
         room: &'a mut Room,
         emit: E,
     ) {
-        let Room { sweep, sides, draft } = room;
+        let Room { sweep, diffs, sides, draft } = room;
+        diffs.read(entries);
         let mut documents = Documents { entries, options, required, pool: None, draft, emit };
         match options.emit {
-            Emit::Buckets(_) => documents.buckets(start, end, sweep),
-            Emit::Runs(_) | Emit::Segments => documents.runs(start, end, sweep, sides),
+            Emit::Buckets(_) => documents.buckets(start, end, sweep, diffs),
+            Emit::Runs(_) | Emit::Segments => documents.runs(start, end, sweep, diffs, sides),
         }
         documents.flush();
     }
 
     /// One document a cell. Cells that no changed entry covers are passed over.
-    fn buckets(&mut self, start: i64, end: i64, sweep: &mut Sweep) {
-        let entries = self.entries;
-        sweep.visit(entries, start, end, |start, end, ranks| {
-            if ranks.iter().all(|rank| entries[*rank as usize].diff == 0) {
-                return;
-            }
-            for diff in [-1, 1] {
-                self.form(start, end, diff, side(entries, ranks, diff));
+    fn buckets(&mut self, start: i64, end: i64, sweep: &mut Sweep, diffs: &Diffs) {
+        sweep.visit(self.entries, start, end, |start, end, ranks| {
+            if diffs.change(ranks) {
+                for diff in [-1i8, 1] {
+                    self.form(start, end, diff, |side| diffs.side(ranks, diff, side));
+                }
             }
         });
     }
 
     /// One document a run. Runs that are the same before and after are passed over.
-    fn runs(&mut self, start: i64, end: i64, sweep: &mut Sweep, sides: &mut [Runs; 2]) {
+    fn runs(&mut self, start: i64, end: i64, sweep: &mut Sweep, diffs: &Diffs, sides: &mut [Runs; 2]) {
         let [before, after] = sides;
         sweep.visit(self.entries, start, end, |start, end, ranks| {
-            before.prolong(start, end, side(self.entries, ranks, -1));
-            after.prolong(start, end, side(self.entries, ranks, 1));
+            before.prolong(start, end, |side| diffs.side(ranks, -1, side));
+            after.prolong(start, end, |side| diffs.side(ranks, 1, side));
         });
         let mut gone = before.runs.iter().peekable();
         for run in &after.runs {
@@ -122,14 +122,14 @@ impl<'a, K: ?Sized, C: Clone, E: FnMut(Emission<C>)> Documents<'a, K, C, E> {
         sides.iter_mut().for_each(Runs::clear);
     }
 
-    fn form_run(&mut self, runs: &Runs, run: &Run, diff: i32) {
-        self.form(run.start, run.end, diff, runs.ranks(run).iter().copied());
+    fn form_run(&mut self, runs: &Runs, run: &Run, diff: i8) {
+        self.form(run.start, run.end, diff, |side| side.extend_from_slice(runs.ranks(run)));
     }
 
-    /// The documents of cells `[start, end)` with these children, if they make one.
-    fn form(&mut self, start: i64, end: i64, diff: i32, ranks: impl Iterator<Item = u32>) {
+    /// The documents of cells `[start, end)` with the children that `side` appends, if they make one.
+    fn form(&mut self, start: i64, end: i64, diff: i8, side: impl FnOnce(&mut Vec<u32>)) {
         let from = self.draft.places.len();
-        self.draft.places.extend(ranks);
+        side(&mut self.draft.places);
         let ranks = &self.draft.places[from..];
         if !self.accepts(ranks) {
             self.draft.places.truncate(from);
@@ -194,9 +194,41 @@ impl<'a, K: ?Sized, C: Clone, E: FnMut(Emission<C>)> Documents<'a, K, C, E> {
     }
 }
 
-/// The ranks that count before (`diff` -1) or after (+1) the epoch.
-fn side<C>(entries: &[Entry<'_, C>], ranks: &[u32], diff: i32) -> impl Iterator<Item = u32> {
-    ranks.iter().copied().filter(move |rank| entries[*rank as usize].diff * diff >= 0)
+/// What the epoch does with each entry, by rank; apart from the entries, because it is asked for each child of each document.
+#[derive(Default)]
+struct Diffs {
+    diffs: Vec<i8>,
+    /// Whether something is removed, and whether something is added.
+    removes: bool,
+    adds: bool,
+    /// Whether something stays as it is.
+    keeps: bool,
+}
+
+impl Diffs {
+    fn read<C>(&mut self, entries: &[Entry<'_, C>]) {
+        self.diffs.clear();
+        self.diffs.extend(entries.iter().map(|entry| entry.diff.signum() as i8));
+        let any = |wanted: i8| self.diffs.contains(&wanted);
+        (self.removes, self.keeps, self.adds) = (any(-1), any(0), any(1));
+    }
+
+    /// Whether any of these is changed.
+    fn change(&self, ranks: &[u32]) -> bool {
+        !self.keeps || ranks.iter().any(|rank| self.diffs[*rank as usize] != 0)
+    }
+
+    /// Appends the ranks that count before (`diff` -1) or after (+1) the epoch.
+    fn side(&self, ranks: &[u32], diff: i8, side: &mut Vec<u32>) {
+        // The opposite of a side's own changes is what it lacks.
+        let lacks = if diff > 0 { self.removes } else { self.adds };
+        let has_others = self.keeps || if diff > 0 { self.adds } else { self.removes };
+        match (lacks, has_others) {
+            (false, _) => side.extend_from_slice(ranks),
+            (true, true) => side.extend(ranks.iter().filter(|rank| self.diffs[**rank as usize] * diff >= 0)),
+            (true, false) => {}
+        }
+    }
 }
 
 /// The runs of one side of an epoch, in their order.
@@ -220,9 +252,9 @@ impl Runs {
     }
 
     /// Adds a stretch to the last run if that has the same children and ends where it starts; else begins a run.
-    fn prolong(&mut self, start: i64, end: i64, ranks: impl Iterator<Item = u32>) {
+    fn prolong(&mut self, start: i64, end: i64, side: impl FnOnce(&mut Vec<u32>)) {
         let from = self.ranks.len();
-        self.ranks.extend(ranks);
+        side(&mut self.ranks);
         match self.runs.last_mut() {
             Some(last) if last.end == start && self.ranks[last.from..last.to] == self.ranks[from..] => {
                 last.end = end;

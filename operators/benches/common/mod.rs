@@ -121,32 +121,65 @@ fn processor_time() -> Duration {
     time.try_into().expect("processor time is not negative")
 }
 
-/// A kernel and its runs.
-pub struct Kernel<'a> {
-    name: &'static str,
-    run: Box<dyn FnMut() -> Run + 'a>,
-    runs: Vec<Run>,
+/// A way to find the answer; `R` is what a run of it gives.
+pub struct Kernel<'a, R = Run> {
+    name: String,
+    run: Box<dyn FnMut() -> R + 'a>,
 }
 
-impl<'a> Kernel<'a> {
-    pub fn new(name: &'static str, run: impl FnMut() -> Run + 'a) -> Self {
-        Kernel { name, run: Box::new(run), runs: Vec::new() }
+impl<'a, R> Kernel<'a, R> {
+    pub fn new(name: impl Into<String>, run: impl FnMut() -> R + 'a) -> Self {
+        Kernel { name: name.into(), run: Box::new(run) }
     }
+}
 
+/// Runs kernels by turns: so often as `--runs` says; once if that took more than `--once-over` seconds. `--only` and
+/// `--without` choose by parts of names.
+pub fn take_turns<R>(args: &Args, mut kernels: Vec<Kernel<'_, R>>) -> Vec<(String, Vec<R>)> {
+    kernels.retain(|kernel| args.text("--only").is_none_or(|part| kernel.name.contains(part)));
+    kernels.retain(|kernel| args.text("--without").is_none_or(|part| !kernel.name.contains(part)));
+    let once_over = Duration::from_secs(args.number("--once-over", 20));
+    let mut taken: Vec<(String, Vec<R>)> = kernels.iter().map(|kernel| (kernel.name.clone(), Vec::new())).collect();
+    let mut longest = vec![Duration::ZERO; kernels.len()];
+    for _ in 0..args.number("--runs", 5) {
+        for (n, kernel) in kernels.iter_mut().enumerate() {
+            if longest[n] > once_over {
+                continue;
+            }
+            let started = Instant::now();
+            let run = (kernel.run)();
+            let taken = &mut taken[n].1;
+            taken.push(run);
+            longest[n] = longest[n].max(started.elapsed());
+        }
+    }
+    taken.retain(|(_, runs)| !runs.is_empty());
+    taken
+}
+
+/// A kernel and its runs.
+pub struct Timed {
+    pub name: String,
+    pub runs: Vec<Run>,
+}
+
+impl Timed {
     fn best(&self) -> &Run {
         self.runs.iter().min_by_key(|run| run.elapsed).expect("every kernel runs")
     }
 
-    fn milliseconds(&self) -> f64 {
+    /// The best time.
+    pub fn milliseconds(&self) -> f64 {
         self.best().elapsed.as_secs_f64() * 1e3
     }
 
-    fn processor_milliseconds(&self) -> f64 {
+    /// The least processor time.
+    pub fn processor_milliseconds(&self) -> f64 {
         self.runs.iter().map(|run| run.used.as_secs_f64() * 1e3).fold(f64::INFINITY, f64::min)
     }
 
     /// The latency of so many hundredths of the steps: the least of all runs.
-    fn percentile(&self, hundredths: usize) -> Option<f64> {
+    pub fn percentile(&self, hundredths: usize) -> Option<f64> {
         let of_run = |run: &Run| {
             let mut steps = run.steps.clone();
             steps.sort_unstable();
@@ -157,32 +190,29 @@ impl<'a> Kernel<'a> {
     }
 }
 
-/// Runs kernels of the same question by turns, and tells their best times as multiples of the first's.
+/// Runs kernels of the same question by turns and reports on them.
+pub fn compare(title: &str, args: &Args, kernels: Vec<Kernel<'_>>) -> bool {
+    let timed: Vec<Timed> = take_turns(args, kernels).into_iter().map(|(name, runs)| Timed { name, runs }).collect();
+    report(title, args, &timed, None)
+}
+
+/// Tells the best times of kernels as multiples of the first's.
 ///
-/// Returns whether all gave the same rows.
-pub fn compare(title: &str, args: &Args, mut kernels: Vec<Kernel<'_>>) -> bool {
-    kernels.retain(|kernel| args.text("--only").is_none_or(|part| kernel.name.contains(part)));
-    if kernels.is_empty() {
-        return true;
-    }
-    for _ in 0..args.number("--runs", 5) {
-        for kernel in kernels.iter_mut() {
-            let run = (kernel.run)();
-            kernel.runs.push(run);
-        }
-    }
-    let expected = (kernels[0].runs[0].rows, kernels[0].runs[0].checksum);
-    let same = |kernel: &Kernel<'_>| kernel.runs.iter().all(|run| (run.rows, run.checksum) == expected);
-    let report = if args.flag("--json") { json(title, &kernels) } else { table(title, &kernels) };
-    println!("{report}");
+/// Returns whether all gave the same rows; those that are expected, if they are known.
+pub fn report(title: &str, args: &Args, kernels: &[Timed], expected: Option<(i64, u64)>) -> bool {
+    let Some(first) = kernels.first() else { return true };
+    let expected = expected.unwrap_or((first.runs[0].rows, first.runs[0].checksum));
+    let same = |kernel: &Timed| kernel.runs.iter().all(|run| (run.rows, run.checksum) == expected);
+    println!("{}", if args.flag("--json") { json(title, kernels) } else { table(title, kernels) });
     for kernel in kernels.iter().filter(|kernel| !same(kernel)) {
         let Run { rows, checksum, .. } = kernel.best();
-        eprintln!("error: {title}: {} gives {rows} rows, {checksum:016x}, not {expected:x?}", kernel.name);
+        let (name, (right, sum)) = (&kernel.name, expected);
+        eprintln!("error: {title}: {name} gives {rows} rows, {checksum:016x}, not {right} rows, {sum:016x}");
     }
     kernels.iter().all(same)
 }
 
-fn table(title: &str, kernels: &[Kernel<'_>]) -> String {
+fn table(title: &str, kernels: &[Timed]) -> String {
     let (first, first_cpu) = (kernels[0].milliseconds(), kernels[0].processor_milliseconds());
     let Run { rows, checksum, .. } = kernels[0].best();
     let mut text = format!("{title}: {rows} rows, checksum {checksum:016x}\n");
@@ -207,8 +237,8 @@ fn table(title: &str, kernels: &[Kernel<'_>]) -> String {
     text
 }
 
-fn json(title: &str, kernels: &[Kernel<'_>]) -> String {
-    let of_kernel = |kernel: &Kernel<'_>| {
+fn json(title: &str, kernels: &[Timed]) -> String {
+    let of_kernel = |kernel: &Timed| {
         let Run { rows, checksum, .. } = kernel.best();
         serde_json::json!({
             "name": kernel.name,

@@ -51,7 +51,7 @@
 //!
 //! ```
 //! use differential_dataflow::AsCollection;
-//! use flowstone_operators::fuse::{Emit, Facets, FuseOptions, fuse};
+//! use flowstone_operators::fuse::{Emit, FuseOptions, fuse};
 //! use flowstone_operators::interval::Interval;
 //! use flowstone_operators::testing::run;
 //!
@@ -64,10 +64,12 @@
 //!     let found = run(workers, epochs.clone(), |changes| {
 //!         let annotations = changes.as_collection();
 //!         let options = FuseOptions::new(Emit::Segments);
-//!         let (moments, _rejected) = fuse(annotations, options, |(kind, start_ns, end_ns)| Facets {
-//!             kind,
-//!             interval: Interval::new(*start_ns, *end_ns),
-//!         });
+//!         let (moments, _rejected) = fuse(
+//!             annotations,
+//!             options,
+//!             |(_, start_ns, end_ns)| Interval::new(*start_ns, *end_ns),
+//!             |(kind, ..)| kind,
+//!         );
 //!         moments.map(|moment| (moment.interval.start_ns(), moment.interval.end_ns())).inner
 //!     });
 //!     assert_eq!(found[&1], [((4, 8), 1, 1)]);

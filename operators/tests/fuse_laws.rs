@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use differential_dataflow::AsCollection;
-use flowstone_operators::fuse::{Emit, Facets, FuseOptions, Moment, fuse};
+use flowstone_operators::fuse::{Emit, FuseOptions, Moment, fuse};
 use flowstone_operators::interval::{Boundary, Grid, Interval};
 use flowstone_operators::testing::{accumulate, run};
 use proptest::prelude::*;
@@ -79,11 +79,15 @@ fn run_fuse(
     options: &FuseOptions<u8>,
 ) -> BTreeMap<u64, Vec<(Document, u64, isize)>> {
     let options = options.clone();
-    run(workers, updates, move |stream| fuse(stream.as_collection(), options.clone(), facets).0.inner)
+    run(workers, updates, move |stream| fuse(stream.as_collection(), options.clone(), interval, kind).0.inner)
 }
 
-fn facets(a: &Annotation) -> Facets<'_, u8> {
-    Facets { kind: &a.0, interval: a.1 }
+fn interval(a: &Annotation) -> Interval {
+    a.1
+}
+
+fn kind(a: &Annotation) -> &u8 {
+    &a.0
 }
 
 fn range() -> impl Strategy<Value = Interval> {
@@ -164,8 +168,8 @@ fn too_many_children_are_rejected_and_come_back() {
     let options = FuseOptions::new(Emit::Buckets(Grid::new(10))).with_max_children(4);
     let updates = vec![all, vec![((1, (0, Interval::new(0, 10), 4, 0)), 1, -1)]];
     let (with, other) = (options.clone(), updates.clone());
-    let moments = run(2, updates, move |s| fuse(s.as_collection(), options.clone(), facets).0.inner);
-    let rejected = run(2, other, move |s| fuse(s.as_collection(), with.clone(), facets).1.inner);
+    let moments = run(2, updates, move |s| fuse(s.as_collection(), options.clone(), interval, kind).0.inner);
+    let rejected = run(2, other, move |s| fuse(s.as_collection(), with.clone(), interval, kind).1.inner);
     assert!(!moments.contains_key(&0));
     assert_eq!(moments[&1].len(), 1);
     assert_eq!(moments[&1][0].0.children.len(), 4);

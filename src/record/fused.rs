@@ -1,5 +1,7 @@
 //! Fused documents, made by joining pieces of payloads: nothing is parsed or re-serialised.
 
+use std::sync::Arc;
+
 use flowstone_operators::fuse::Moment;
 use serde::{Deserialize, Serialize};
 
@@ -17,11 +19,43 @@ pub struct Fused {
     pub bytes: u32,
 }
 
-impl Fused {
-    /// A moment that is fused by this facet.
-    pub fn new(moment: Moment<Scalar, Record>, facet: u16) -> Self {
-        let bytes = u32::try_from(moment_bytes(&moment, usize::from(facet))).unwrap_or(u32::MAX);
-        Fused { moment, facet, bytes }
+/// Makes fused documents of moments, for one `fuse`. The lengths of a pool's children are read once, not for each document.
+pub struct Fuser {
+    facet: u16,
+    pool: Option<Arc<[Record]>>,
+    lengths: Vec<Lengths>,
+}
+
+/// Of a child.
+struct Lengths {
+    rendered_bytes: u32,
+    context_bytes: u32,
+}
+
+impl Fuser {
+    /// For the `fuse` of this facet.
+    pub fn new(facet: u16) -> Self {
+        Fuser { facet, pool: None, lengths: Vec::new() }
+    }
+
+    /// The document of a moment.
+    pub fn fused(&mut self, moment: Moment<Scalar, Record>) -> Fused {
+        let pool = moment.children.pool();
+        if !self.pool.as_ref().is_some_and(|known| Arc::ptr_eq(known, pool)) {
+            let at = usize::from(self.facet);
+            let lengths = |record: &Record| Lengths {
+                rendered_bytes: record.rendered_bytes(at),
+                context_bytes: record.child(at).context.len() as u32,
+            };
+            self.lengths.clear();
+            self.lengths.extend(pool.iter().map(lengths));
+            self.pool = Some(pool.clone());
+        }
+        let places = moment.children.places();
+        let children = places.iter().map(|place| u64::from(self.lengths[*place as usize].rendered_bytes)).sum::<u64>();
+        let context = u64::from(self.lengths[places[0] as usize].context_bytes);
+        let bytes = frame_bytes(&moment, context) + children;
+        Fused { moment, facet: self.facet, bytes: u32::try_from(bytes).unwrap_or(u32::MAX) }
     }
 }
 
@@ -62,16 +96,11 @@ pub(super) fn child(text: ChildText<'_>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// The length of a fused document, without rendering it.
-fn moment_bytes(moment: &Moment<Scalar, Record>, facet: usize) -> u64 {
+/// The length of a fused document, without its children.
+fn frame_bytes(moment: &Moment<Scalar, Record>, context_bytes: u64) -> u64 {
     let digits = |n: i64| itoa::Buffer::new().format(n).len();
-    let context = match moment.children[0].child(facet).context.len() {
-        0 => 0,
-        bytes => bytes + 1,
-    };
     let numbers = digits(moment.interval.start_ns()) + digits(moment.interval.end_ns());
-    let fixed = 1 + context + BUCKET_START.len() + BUCKET_END.len() + CHILDREN.len() + numbers + 2;
-    let commas = moment.children.len() - 1;
-    let children: u64 = moment.children.iter().map(|record| u64::from(record.rendered_bytes(facet))).sum();
-    (fixed + commas) as u64 + children
+    let texts = 1 + BUCKET_START.len() + BUCKET_END.len() + CHILDREN.len() + 2;
+    let commas = moment.children.len() - 1 + usize::from(context_bytes > 0);
+    (texts + numbers + commas) as u64 + context_bytes
 }

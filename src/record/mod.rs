@@ -15,9 +15,9 @@ mod select;
 mod versioned;
 
 pub use decode::{DecodeSpec, Decoder, FacetSpec, OperationDecoder, OperationSpec, OperationsSpec};
-pub use fused::Fused;
+pub use fused::{Fused, Fuser};
 pub(crate) use interner::Interner;
-pub use packed::{Facets, Position, Record};
+pub use packed::{Position, Record};
 pub use path::{FieldPath, Segment};
 pub use pieces::{ChildPiece, Lead, Slice};
 pub use render::Renderer;

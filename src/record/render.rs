@@ -135,6 +135,7 @@ mod tests {
     use flowstone_operators::interval::Interval;
 
     use super::*;
+    use crate::record::fused::Fuser;
     use crate::record::packed::{FacetParts, Position, RecordWriter, State};
     use crate::record::pieces::{ChildPiece, Lead, Slice};
     use crate::record::scalar::{Key, ScalarRef};
@@ -156,7 +157,7 @@ mod tests {
 
     fn row(start_ns: i64, children: Children<Record>) -> Row {
         let interval = Interval::new(start_ns, start_ns + 1);
-        Row::Moment(Fused::new(Moment { key: "a7".into(), interval, children }, 0))
+        Row::Moment(Fuser::new(0).fused(Moment { key: "a7".into(), interval, children }))
     }
 
     /// Documents with new children, known ones, and more of them than are kept.

@@ -6,7 +6,7 @@ use flowstone_operators::interval::Interval;
 use serde::{Deserialize, Serialize};
 
 use super::fused::Fused;
-use super::packed::{Facets, KeyRef, Record};
+use super::packed::{KeyRef, Record};
 use super::scalar::{Key, ScalarRef, write_key};
 
 /// A record that could not be processed.
@@ -92,10 +92,10 @@ impl Row {
         };
         fused.into_iter().flat_map(|fused| {
             fused.moment.children.iter().map(|record| {
-                let Facets { kind, interval, .. } = record.facets(usize::from(fused.facet));
-                let kind = std::str::from_utf8(kind).expect("decode has checked the encoding");
+                let at = usize::from(fused.facet);
+                let kind = std::str::from_utf8(record.kind(at)).expect("decode has checked the encoding");
                 let payload = record.payload().expect("a table emits no deletions");
-                Child { key: record.key(), kind, interval, payload }
+                Child { key: record.key(), kind, interval: record.interval(at), payload }
             })
         })
     }

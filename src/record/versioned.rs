@@ -15,7 +15,7 @@ impl Versioned for Record {
 
     /// The rows of the operations of a series have one route.
     fn key_hash(&self) -> u64 {
-        if self.key().operation().is_some() { xxh3_64(self.key_bytes()) } else { self.route() }
+        if self.key().is_plain() { self.route() } else { xxh3_64(self.key_bytes()) }
     }
 
     fn same_key(&self, other: &Self) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use differential_dataflow::{AsCollection, VecCollection};
-use flowstone_operators::fuse::{Facets, Rejection, fuse};
+use flowstone_operators::fuse::{Rejection, fuse};
 use flowstone_operators::interval::Interval;
 use flowstone_operators::pace::Pace;
 use timely::dataflow::StreamVec;
@@ -14,7 +14,7 @@ use timely::dataflow::operators::{Concat, OkErr};
 use super::memory::reaper;
 use super::metrics::FuseMetrics;
 use crate::pipeline::compile::FusePlan;
-use crate::record::{DeadLetter, Fused, Interner, Key, Record, Rejected, Row, RowDiff, Scalar, ScalarRef};
+use crate::record::{DeadLetter, Fuser, Interner, Key, Record, Rejected, Row, RowDiff, Scalar, ScalarRef};
 use crate::sink::gauge::Gauge;
 
 /// Changes of a collection of the pipeline.
@@ -41,23 +41,22 @@ pub(super) fn moments_of<'scope>(
     .with_pace(pace);
     let name = plan.name.clone();
     let mut assets = Interner::new();
-    let (usable, unusable) = table.inner.ok_err(move |(record, epoch, diff)| match record.unusable(at) {
-        None => {
+    let (usable, unusable) = table.inner.ok_err(move |(record, epoch, diff)| match record.asset(at) {
+        Ok(asset) => {
             // Assets are few, records many.
-            let asset = match record.facets(at).asset {
+            let asset = match asset {
                 ScalarRef::Str(text) => Scalar::Str(assets.share(text)),
                 number => number.into(),
             };
             Ok(((asset, record), epoch, diff))
         }
-        Some(reason) => Err((unusable_row(&record, &name, reason), epoch, diff)),
+        Err(reason) => Err((unusable_row(&record, &name, reason), epoch, diff)),
     });
     let by_asset = usable.container::<Vec<_>>().as_collection();
-    let (moments, too_many) = fuse(by_asset, options, move |record: &Record| {
-        let facets = record.facets(at);
-        Facets { kind: facets.kind, interval: facets.interval }
-    });
-    let fused = moments.inner.map(move |(moment, epoch, diff)| (Fused::new(moment, facet), epoch, diff));
+    let interval = move |record: &Record| record.interval(at);
+    let (moments, too_many) = fuse(by_asset, options, interval, move |record| record.kind(at));
+    let mut fuser = Fuser::new(facet);
+    let fused = moments.inner.map(move |(moment, epoch, diff)| (fuser.fused(moment), epoch, diff));
     // A pure function of the document, so that its retraction takes the same way.
     let (documents, too_large) = fused.ok_err(move |(fused, epoch, diff)| {
         let bytes = u64::from(fused.bytes);

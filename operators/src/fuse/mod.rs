@@ -26,4 +26,3 @@ pub use children::Children;
 pub use moment::{Moment, Rejection};
 pub use operator::fuse;
 pub use options::{Emit, FuseOptions};
-pub use update::Facets;

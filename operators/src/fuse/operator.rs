@@ -16,6 +16,7 @@ use super::documents::{Content, Room};
 use super::moment::{Moment, Rejection};
 use super::options::FuseOptions;
 use super::update::{Facets, update};
+use crate::interval::Interval;
 use crate::pace::Pace;
 use crate::route::Route;
 use crate::timeline::Timeline;
@@ -41,6 +42,8 @@ struct Ready<A, C> {
 /// cut into epochs or ordered inside one. An epoch emits only the moments whose content changes; an epoch whose changes
 /// cancel out emits nothing.
 ///
+/// `interval` gives the range of an annotation, `kind` its type (modality).
+///
 /// The input must be a set: an annotation is there once or not at all. Removing one that is not there does nothing.
 ///
 /// **Cost.** Work: O(log n) for each change, and the documents that its range touches. State: one entry an annotation,
@@ -51,7 +54,7 @@ struct Ready<A, C> {
 /// The second output holds the documents that would have more than the allowed number of children.
 ///
 /// ```
-/// use flowstone_operators::fuse::{Emit, Facets, FuseOptions, fuse};
+/// use flowstone_operators::fuse::{Emit, FuseOptions, fuse};
 /// use flowstone_operators::interval::{Grid, Interval};
 /// use differential_dataflow::input::InputSession;
 ///
@@ -62,10 +65,7 @@ struct Ready<A, C> {
 ///     worker.dataflow(|scope| {
 ///         let options = FuseOptions::new(Emit::Buckets(Grid::new(seconds(1))));
 ///         let annotations = input.to_collection(scope);
-///         let (moments, _rejected) = fuse(annotations, options, |annotation: &(String, Interval)| Facets {
-///             kind: &annotation.0,
-///             interval: annotation.1,
-///         });
+///         let (moments, _rejected) = fuse(annotations, options, |(_, range): &(String, Interval)| *range, |(kind, _)| kind);
 ///         moments.inspect(move |(moment, _, _)| seen.send(moment.interval.start_ns() / seconds(1)).unwrap());
 ///     });
 ///     input.insert(("a7".to_owned(), ("character".to_owned(), Interval::new(seconds(2), seconds(8)))));
@@ -76,17 +76,20 @@ struct Ready<A, C> {
 /// });
 /// ```
 #[allow(clippy::type_complexity)]
-pub fn fuse<'scope, A, C, K, F>(
+pub fn fuse<'scope, A, C, K, I, T>(
     annotations: VecCollection<'scope, u64, (A, C), isize>,
     options: FuseOptions<K>,
-    facets: F,
+    interval: I,
+    kind: T,
 ) -> (VecCollection<'scope, u64, Moment<A, C>, isize>, VecCollection<'scope, u64, Rejection<A>, isize>)
 where
     A: ExchangeData + Ord + Hash + Clone + Route + Send,
     C: ExchangeData + Ord + Clone + Send,
     K: Ord + ?Sized + 'static,
-    F: Fn(&C) -> Facets<'_, K> + 'static,
+    I: Fn(&C) -> Interval + 'static,
+    T: Fn(&C) -> &K + 'static,
 {
+    let facets = Facets { interval, kind };
     let mut builder = OperatorBuilder::new("Fuse".to_owned(), annotations.inner.scope());
     let activator = annotations.inner.scope().activator_for(builder.operator_info().address);
     let by_key = Exchange::new(|((key, _), _, _): &((A, C), u64, isize)| key.route());

@@ -6,13 +6,15 @@ use super::sweep::{Entry, coalesce};
 use crate::interval::{Grid, Interval};
 use crate::timeline::Timeline;
 
-/// What fusion must know of an annotation.
-#[derive(Clone, Copy, Debug)]
-pub struct Facets<'a, K: ?Sized> {
-    /// Its type (modality).
-    pub kind: &'a K,
+/// Reads what fusion must know of an annotation.
+///
+/// Apart from each other, because annotations lie anywhere in memory: a loop that reads one thing alone of many has many
+/// on their way at once.
+pub(super) struct Facets<I, T> {
     /// Its range.
-    pub interval: Interval,
+    pub interval: I,
+    /// Its type (modality).
+    pub kind: T,
 }
 
 /// Applies `changes` to the timeline and emits the documents that change, those of earlier times first.
@@ -24,18 +26,18 @@ pub(super) fn update<K: Ord + ?Sized, C: Ord + Clone>(
     changes: &[(C, isize)],
     more: bool,
     options: &FuseOptions<K>,
-    facets: &impl Fn(&C) -> Facets<'_, K>,
+    facets: &Facets<impl Fn(&C) -> Interval, impl Fn(&C) -> &K>,
     room: &mut Room,
     emit: &mut impl FnMut(Emission<C>),
 ) {
     let grid = options.emit.grid();
-    timeline.settle(|content| facets(content).interval);
+    timeline.settle(&facets.interval);
     let net = net(timeline, changes, facets, grid);
     if timeline.is_empty() {
         // There is nothing to look up between the changes: one sweep over all.
         let start = net.iter().map(|e| e.start).min().unwrap_or_default();
         let end = net.iter().map(|e| e.end).max().unwrap_or_default();
-        let required = required(&net, options, facets);
+        let required = required(&net, options, &facets.kind);
         Documents::emit(&net, required.as_deref(), options, (start, end), room, emit);
     } else {
         update_spans(timeline, &net, options, facets, room, emit);
@@ -49,11 +51,11 @@ pub(super) fn update<K: Ord + ?Sized, C: Ord + Clone>(
 fn net<'a, K: Ord + ?Sized, C: Ord + Clone>(
     timeline: &mut Timeline<C>,
     changes: &'a [(C, isize)],
-    facets: &impl Fn(&C) -> Facets<'_, K>,
+    facets: &Facets<impl Fn(&C) -> Interval, impl Fn(&C) -> &K>,
     grid: Grid,
 ) -> Vec<Entry<'a, C>> {
-    let mut net: Vec<_> = changes.iter().map(|(c, diff)| entry(c, *diff as i32, facets, grid)).collect();
-    order(&mut net, facets);
+    let mut net: Vec<_> = changes.iter().map(|(c, diff)| entry(c, *diff as i32, (facets.interval)(c), grid)).collect();
+    order(&mut net, &facets.kind);
     cancel(&mut net);
     let gone = net.iter().enumerate().filter(|(_, e)| e.diff < 0).map(|(at, e)| (e.interval, e.content, at));
     let missing = timeline.remove(gone.collect());
@@ -69,7 +71,7 @@ fn update_spans<K: Ord + ?Sized, C: Ord + Clone>(
     timeline: &Timeline<C>,
     net: &[Entry<'_, C>],
     options: &FuseOptions<K>,
-    facets: &impl Fn(&C) -> Facets<'_, K>,
+    facets: &Facets<impl Fn(&C) -> Interval, impl Fn(&C) -> &K>,
     room: &mut Room,
     emit: &mut impl FnMut(Emission<C>),
 ) {
@@ -90,28 +92,22 @@ fn update_spans<K: Ord + ?Sized, C: Ord + Clone>(
         rest = later;
         let before = timeline.overlapping(grid.start_ns(start), grid.start_ns(end));
         entries.clear();
-        entries.extend(before.map(|(_, _, c)| entry(c, 0, facets, grid)));
+        entries.extend(before.map(|(start_ns, end_ns, c)| entry(c, 0, Interval::new(start_ns, end_ns), grid)));
         entries.extend(here.iter().map(|(_, e)| **e));
-        order(&mut entries, facets);
-        let required = required(&entries, options, facets);
+        order(&mut entries, &facets.kind);
+        let required = required(&entries, options, &facets.kind);
         Documents::emit(&entries, required.as_deref(), options, (start, end), room, &mut *emit);
     }
 }
 
-fn entry<'a, K: ?Sized, C>(
-    content: &'a C,
-    diff: i32,
-    facets: &impl Fn(&C) -> Facets<'_, K>,
-    grid: Grid,
-) -> Entry<'a, C> {
-    let interval = facets(content).interval;
+fn entry<C>(content: &C, diff: i32, interval: Interval, grid: Grid) -> Entry<'_, C> {
     let (start, end) = grid.cover(&interval);
     Entry { start, end, kind: 0, diff, interval, content }
 }
 
 /// Numbers the kinds and sorts the entries as children stand in documents: by kind, start, end, content.
-fn order<K: Ord + ?Sized, C: Ord>(entries: &mut Vec<Entry<'_, C>>, facets: &impl Fn(&C) -> Facets<'_, K>) {
-    number_kinds(entries, facets);
+fn order<K: Ord + ?Sized, C: Ord>(entries: &mut Vec<Entry<'_, C>>, kind: &impl Fn(&C) -> &K) {
+    number_kinds(entries, kind);
     // What is compared is all that is moved. Contents, which lie elsewhere, are looked at only if the rest is the same.
     let mut order: Vec<(u32, u32, Interval)> =
         (0..).zip(entries.iter()).map(|(at, e): (u32, _)| (e.kind, at, e.interval)).collect();
@@ -123,10 +119,10 @@ fn order<K: Ord + ?Sized, C: Ord>(entries: &mut Vec<Entry<'_, C>>, facets: &impl
 }
 
 /// Numbers kinds as they are met, then by their order: each entry's kind is looked at once.
-fn number_kinds<K: Ord + ?Sized, C>(entries: &mut [Entry<'_, C>], facets: &impl Fn(&C) -> Facets<'_, K>) {
+fn number_kinds<K: Ord + ?Sized, C>(entries: &mut [Entry<'_, C>], kind: &impl Fn(&C) -> &K) {
     let mut kinds: Vec<(&K, u32)> = Vec::new();
     for entry in entries.iter_mut() {
-        let kind = facets(entry.content).kind;
+        let kind = kind(entry.content);
         let at = kinds.binary_search_by(|(k, _)| (*k).cmp(kind)).unwrap_or_else(|at| {
             let met = u32::try_from(kinds.len()).expect("fewer than 2^32 kinds");
             kinds.insert(at, (kind, met));
@@ -208,11 +204,11 @@ impl<C: Ord + Clone> Cells<'_, C> {
 fn required<K: Ord + ?Sized, C>(
     entries: &[Entry<'_, C>],
     options: &FuseOptions<K>,
-    facets: &impl Fn(&C) -> Facets<'_, K>,
+    kind: &impl Fn(&C) -> &K,
 ) -> Option<Vec<u32>> {
-    let number = |kind: &K| {
-        let at = entries.partition_point(|e| facets(e.content).kind < kind);
-        entries.get(at).filter(|e| facets(e.content).kind == kind).map(|e| e.kind)
+    let number = |required: &K| {
+        let at = entries.partition_point(|e| kind(e.content) < required);
+        entries.get(at).filter(|e| kind(e.content) == required).map(|e| e.kind)
     };
-    options.require.iter().map(|kind| number(kind)).collect()
+    options.require.iter().map(|required| number(required)).collect()
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use differential_dataflow::input::InputSession;
-use flowstone_operators::fuse::{Emit, Facets, FuseOptions, fuse};
+use flowstone_operators::fuse::{Emit, FuseOptions, fuse};
 use flowstone_operators::interval::Grid;
 use serde::Serialize;
 use timely::dataflow::ProbeHandle;
@@ -120,10 +120,7 @@ impl Fusion {
         let (mut input, probe, counts) = (InputSession::new(), ProbeHandle::new(), Counting::default());
         worker.dataflow(|scope| {
             let annotations = input.to_collection(scope);
-            let (moments, _rejected) = fuse(annotations, options, |annotation: &Arc<Annotation>| Facets {
-                kind: &annotation.kind,
-                interval: annotation.interval,
-            });
+            let (moments, _rejected) = fuse(annotations, options, |a: &Arc<Annotation>| a.interval, |a| &a.kind);
             let counts = counts.clone();
             let counted = moments.inspect(move |(moment, _, diff)| {
                 counts.borrow_mut().add(moment.children.len() as i64, *diff);

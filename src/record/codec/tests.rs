@@ -56,13 +56,14 @@ fn assert_same(a: &Record, b: &Record) {
 
 /// All that is read of a record through its index.
 fn seen(record: &Record) -> String {
-    let facets = (0..record.facets_len()).map(|at| match record.unusable(at) {
-        Some(reason) => reason.to_owned(),
-        None => {
+    let facets = (0..record.facets_len()).map(|at| match record.asset(at) {
+        Err(reason) => reason.to_owned(),
+        Ok(asset) => {
             let child = record.child(at);
             format!(
-                "{:?} {:?} {:?} {}",
-                record.facets(at),
+                "{asset:?} {:?} {:?} {:?} {:?} {}",
+                record.kind(at),
+                record.interval(at),
                 child.pieces.collect::<Vec<_>>(),
                 child.context,
                 record.rendered_bytes(at)
@@ -106,8 +107,8 @@ fn a_row_of_no_use_for_an_added_operator_says_why_and_says_it_again() {
     let (key, value) = encoded(&joey(&written));
     let mut decoder = Decoder::new(&read);
     let record = decoder.record(&key, 0, &value).unwrap();
-    assert_eq!(record.unusable(0), None);
-    assert_eq!(record.unusable(1), Some("no field /associated_ids/EPISODE_ID"));
+    assert!(record.asset(0).is_ok());
+    assert_eq!(record.asset(1), Err("no field /associated_ids/EPISODE_ID"));
     let (key, value) = encoded(&record);
     assert_same(&decoder.record(&key, 0, &value).unwrap(), &record);
 }

@@ -57,6 +57,9 @@ impl NamedFields {
     }
 
     pub(super) fn scalar<'a>(&self, payload: &'a str, field: FieldId) -> Result<Found<'a>, String> {
+        if let Some(text) = self.fields.plain_text(field) {
+            return Ok(Found::Text(payload[text.start as usize..text.end as usize].into()));
+        }
         let raw = self.value(payload, field)?;
         if raw.starts_with('"') {
             return unescape(raw).map(Found::Text).ok_or_else(|| self.wrong(field, "a valid string", raw));
@@ -79,7 +82,8 @@ impl NamedFields {
 
     pub(super) fn time_ns(&self, payload: &str, field: FieldId) -> Result<i64, String> {
         let raw = self.value(payload, field)?;
-        raw.parse().map_err(|_| self.wrong(field, "a time in integer nanoseconds", raw))
+        let time_ns = short_integer(raw).or_else(|| raw.parse().ok());
+        time_ns.ok_or_else(|| self.wrong(field, "a time in integer nanoseconds", raw))
     }
 
     /// A whole number that is not negative.
@@ -93,6 +97,19 @@ impl NamedFields {
         let raw = self.value(payload, field)?;
         Ok(raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')))
     }
+}
+
+/// An integer of up to 18 digits, which nothing needs to be checked of but these: most times are.
+fn short_integer(text: &str) -> Option<i64> {
+    let digits = text.as_bytes();
+    if digits.is_empty() || digits.len() > 18 {
+        return None;
+    }
+    let (value, are_digits) = digits.iter().fold((0i64, true), |(value, are_digits), digit| {
+        let digit = digit.wrapping_sub(b'0');
+        (value.wrapping_mul(10).wrapping_add(i64::from(digit)), are_digits & (digit < 10))
+    });
+    are_digits.then_some(value)
 }
 
 /// A value that was found in a payload.

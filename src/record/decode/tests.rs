@@ -1,5 +1,5 @@
 use super::*;
-use crate::record::{Fused, Row, Scalar};
+use crate::record::{Fuser, Row, Scalar};
 use flowstone_operators::fuse::Moment;
 
 const JOEY: &str = r#"{"annotation_id":"c1","type":"CHARACTER_SEARCH","label":"Joey","associated_ids":{"MOVIE_ID":"81686010","ASSET_ID":"a7"},"confidence_score":0.93,"time_range":{"start_time_ns":2000000000,"end_time_ns":8000000000},"deleted":false}"#;
@@ -39,10 +39,10 @@ fn decode(json: &str) -> Result<Record, String> {
 }
 
 fn document(records: Vec<Record>) -> String {
-    let asset = records[0].facets(0).asset.into();
+    let asset = records[0].asset(0).unwrap().into();
     let children = records.into_iter().collect();
     let moment = Moment { key: asset, interval: Interval::new(4_000_000_000, 5_000_000_000), children };
-    let fused = Fused::new(moment, 0);
+    let fused = Fuser::new(0).fused(moment);
     let mut out = Vec::new();
     let length = u64::from(fused.bytes);
     let row = Row::Moment(fused);
@@ -58,9 +58,8 @@ fn document(records: Vec<Record>) -> String {
 fn capability_3_samples_decode_and_unknown_fields_are_kept() {
     let joey = decode(JOEY).unwrap();
     assert_eq!(joey.key().to_key(), Key::One("c1".into()));
-    let facets = joey.facets(0);
-    assert_eq!((facets.asset, facets.kind), (ScalarRef::Str("a7"), &b"CHARACTER_SEARCH"[..]));
-    assert_eq!(facets.interval, Interval::new(2_000_000_000, 8_000_000_000));
+    assert_eq!((joey.asset(0), joey.kind(0)), (Ok(ScalarRef::Str("a7")), &b"CHARACTER_SEARCH"[..]));
+    assert_eq!(joey.interval(0), Interval::new(2_000_000_000, 8_000_000_000));
     let kitchen = decode(KITCHEN).unwrap();
     assert_eq!(kitchen.payload(), Some(KITCHEN.as_bytes()), "bytes are kept as they came");
     assert!(document(vec![kitchen]).contains(r#""embedding_vector": [ -0.036, -0.33, -0.29 ]"#));

@@ -1,10 +1,12 @@
 //! Taking named fields out of JSON text: one pass, nothing is built but the fields that were asked for.
 
+use self::guess::Guess;
 use self::scan::Scan;
 use super::path::{FieldPath, Segment};
 use super::pieces::Slice;
 use super::select::{index, unescape};
 
+mod guess;
 mod scan;
 
 /// The paths that a pipeline names, as a tree, so that each object is walked once.
@@ -12,6 +14,8 @@ mod scan;
 pub struct PathTree {
     root: Node,
     paths: Vec<FieldPath>,
+    /// How many nodes there are below the root.
+    nodes: usize,
 }
 
 /// Stands for a path in a [`PathTree`], and for its value in [`Fields`].
@@ -20,6 +24,8 @@ pub struct FieldId(usize);
 
 #[derive(Clone, Debug, Default)]
 struct Node {
+    /// Numbers the nodes of a tree; 0 is the root.
+    number: usize,
     field: Option<FieldId>,
     children: Vec<(String, Node)>,
 }
@@ -27,8 +33,18 @@ struct Node {
 /// What one record's walk found; reused from record to record.
 #[derive(Debug, Default)]
 pub struct Fields {
-    values: Vec<Option<Slice>>,
+    values: Vec<Option<Value>>,
     members: Vec<Member>,
+    /// What the members of objects were in the record before, by the number of their node.
+    guesses: Vec<Guess>,
+}
+
+/// The value of a field.
+#[derive(Clone, Copy, Debug)]
+struct Value {
+    slice: Slice,
+    /// Whether it is a string without escapes.
+    is_plain_text: bool,
 }
 
 /// A member of the top-level object.
@@ -62,7 +78,7 @@ pub enum ExtractError {
 impl PathTree {
     /// Adds a path; the same path has one id.
     pub fn add(&mut self, path: &FieldPath) -> FieldId {
-        let mut node = &mut self.root;
+        let (mut node, nodes) = (&mut self.root, &mut self.nodes);
         for segment in path.segments() {
             // Fanning out is refused at validation where a single value is needed; "*" is then an ordinary name.
             let name = match segment {
@@ -70,7 +86,8 @@ impl PathTree {
                 Segment::Each => "*",
             };
             let at = node.children.iter().position(|(n, _)| n == name).unwrap_or_else(|| {
-                node.children.push((name.to_owned(), Node::default()));
+                *nodes += 1;
+                node.children.push((name.to_owned(), Node { number: *nodes, ..Node::default() }));
                 node.children.len() - 1
             });
             node = &mut node.children[at].1;
@@ -83,9 +100,10 @@ impl PathTree {
 
     /// Makes sure that members of this name can be told by [`Member::name`]; returns the number they have there.
     pub fn add_top_level(&mut self, name: &str) -> usize {
-        let children = &mut self.root.children;
+        let (children, nodes) = (&mut self.root.children, &mut self.nodes);
         children.iter().position(|(n, _)| n == name).unwrap_or_else(|| {
-            children.push((name.to_owned(), Node::default()));
+            *nodes += 1;
+            children.push((name.to_owned(), Node { number: *nodes, ..Node::default() }));
             children.len() - 1
         })
     }
@@ -104,6 +122,7 @@ impl PathTree {
         fields.values.clear();
         fields.values.resize(self.paths.len(), None);
         fields.members.clear();
+        fields.guesses.resize_with(self.nodes + 1, Guess::default);
         let mut scan = Scan::new(payload);
         scan.space();
         if scan.peek() != Some(b'{') {
@@ -112,7 +131,7 @@ impl PathTree {
         let mut more = scan.open(b'}')?;
         while more {
             let start = scan.at();
-            let name = self.root.child(scan.name()?);
+            let name = self.root.member(&mut scan, fields, fields.members.len())?;
             let value = scan.at();
             self.take(name, &self.root, &mut scan, fields)?;
             let slice = |start| Slice { start: position(start), end: position(scan.at()) };
@@ -136,13 +155,17 @@ impl PathTree {
     ) -> Result<(), ExtractError> {
         let Some(node) = name.map(|at| &parent.children[at].1) else { return scan.value() };
         let start = scan.at();
+        let mut is_plain_text = false;
         match scan.peek() {
+            Some(b'"') => is_plain_text = !scan.string()?,
             Some(b'{') if !node.children.is_empty() => {
                 let mut more = scan.open(b'}')?;
+                let mut at = 0;
                 while more {
-                    let name = node.child(scan.name()?);
+                    let name = node.member(scan, fields, at)?;
                     self.take(name, node, scan, fields)?;
                     more = scan.another(b'}')?;
+                    at += 1;
                 }
             }
             Some(b'[') if !node.children.is_empty() => {
@@ -162,13 +185,27 @@ impl PathTree {
             if slot.is_some() {
                 return Err(ExtractError::Duplicate(self.path(field).clone()));
             }
-            *slot = Some(Slice { start: position(start), end: position(scan.at()) });
+            let slice = Slice { start: position(start), end: position(scan.at()) };
+            *slot = Some(Value { slice, is_plain_text });
         }
         Ok(())
     }
 }
 
 impl Node {
+    /// Passes the name of the `at`-th member and what is around its colon: the child that the member belongs to.
+    #[inline]
+    fn member(&self, scan: &mut Scan<'_>, fields: &mut Fields, at: usize) -> Result<Option<usize>, ExtractError> {
+        let guess = &mut fields.guesses[self.number];
+        if let Some(child) = guess.takes(scan, at) {
+            return Ok(child);
+        }
+        let start = scan.at();
+        let child = self.child(scan.name()?);
+        guess.learn(at, scan.since(start), child);
+        Ok(child)
+    }
+
     /// The child that a member belongs to; of its name as it is written, and whether that has escapes.
     #[inline]
     fn child(&self, (name, has_escapes): (&[u8], bool)) -> Option<usize> {
@@ -185,7 +222,13 @@ impl Node {
 impl Fields {
     /// Where a field's value stands in the payload, if it is there.
     pub fn get(&self, field: FieldId) -> Option<Slice> {
-        self.values[field.0]
+        self.values[field.0].map(|value| value.slice)
+    }
+
+    /// Where the text of a field stands in the payload, if it is a string that is written as it is: without its quotes.
+    pub fn plain_text(&self, field: FieldId) -> Option<Slice> {
+        let Value { slice, is_plain_text } = self.values[field.0]?;
+        is_plain_text.then(|| Slice { start: slice.start + 1, end: slice.end - 1 })
     }
 
     /// The members of the top-level object, in order.
@@ -317,7 +360,16 @@ mod tests {
             text.truncate(cut.max(1));
             let (mut tree, mut fields) = (PathTree::default(), Fields::default());
             tree.add(&FieldPath::literal("/a/b/1"));
+            tree.add_top_level("e");
             let found = tree.walk(&text, &mut fields);
+            // After a record with other members it is the same: they are only guessed.
+            let mut warm = Fields::default();
+            tree.walk(SAMPLE.as_bytes(), &mut warm).unwrap();
+            proptest::prop_assert_eq!(&tree.walk(&text, &mut warm), &found);
+            if found.is_ok() {
+                let seen = |fields: &Fields| format!("{:?} {:?}", fields.values, fields.members);
+                proptest::prop_assert_eq!(seen(&warm), seen(&fields));
+            }
             let is_taken = !matches!(found, Err(ExtractError::Syntax(_)));
             proptest::prop_assert_eq!(is_taken, is_object(&text), "{}: {:?}", String::from_utf8_lossy(&text), found);
         }

@@ -61,6 +61,19 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// What was passed since `start`.
+    pub fn since(&self, start: usize) -> &'a [u8] {
+        &self.bytes[start..self.at]
+    }
+
+    /// Whether this text is next; passes it then.
+    #[inline]
+    pub fn takes_text(&mut self, text: &[u8]) -> bool {
+        let is_next = self.bytes[self.at..].starts_with(text);
+        self.at += if is_next { text.len() } else { 0 };
+        is_next
+    }
+
     /// Whether this byte is next; passes it then.
     #[inline]
     pub fn takes(&mut self, byte: u8) -> bool {
@@ -147,7 +160,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Passes a string that begins here; whether there are escapes in it.
-    fn string(&mut self) -> Result<bool> {
+    pub fn string(&mut self) -> Result<bool> {
         let mut has_escapes = false;
         let mut at = self.at + 1;
         loop {

@@ -69,7 +69,7 @@ impl<'a> KeyRef<'a> {
     }
 
     /// Whether there is no operation in it.
-    fn is_plain(self) -> bool {
+    pub(in crate::record) fn is_plain(self) -> bool {
         !matches!(self.0.first(), Some(&(ROW_OF | OPERATION)))
     }
 

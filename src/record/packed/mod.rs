@@ -35,7 +35,7 @@ pub(super) use input::Input;
 pub(super) use key::check_key;
 pub use key::{KeyRef, OperationRef};
 pub(super) use record::ChildText;
-pub use record::{Facets, Record};
+pub use record::Record;
 pub use state::{Position, State};
 pub use write::{FacetParts, RecordWriter, encode_key};
 pub(super) use write::{bytes, number};

@@ -22,17 +22,6 @@ use crate::record::scalar::ScalarRef;
 #[derive(Clone)]
 pub struct Record(ThinArc<Head, u8>);
 
-/// What an operator reads of an annotation, extracted once, at decode.
-#[derive(Clone, Copy, Debug)]
-pub struct Facets<'a> {
-    /// What `by:` names; annotations of one asset are fused with each other.
-    pub asset: ScalarRef<'a>,
-    /// The type (modality), UTF-8.
-    pub kind: &'a [u8],
-    /// The range, half-open.
-    pub interval: Interval,
-}
-
 /// The child of an annotation, as pieces of its payload.
 pub(in crate::record) struct ChildText<'a> {
     /// The bytes of the payload.
@@ -144,42 +133,45 @@ impl Record {
         self.state().time_ns
     }
 
-    /// What the `fuse` reads for which [`FusePlan::facet`](crate::pipeline::compile::FusePlan::facet) is `at`.
+    /// The asset, for the `fuse` for which [`FusePlan::facet`](crate::pipeline::compile::FusePlan::facet) is `at`: annotations of
+    /// one asset are fused with each other.
+    ///
+    /// # Errors
+    /// Why that `fuse` can not use the row.
+    pub fn asset(&self, at: usize) -> Result<ScalarRef<'_>, &str> {
+        let facet = &self.head().facets[at];
+        if facet.rendered_bytes == 0 {
+            return Err(Input::new(&self.bytes()[facet.kind_at as usize..]).text().expect(CHECKED));
+        }
+        Ok(Input::new(&self.bytes()[facet.asset_at as usize..]).scalar().expect(CHECKED))
+    }
+
+    /// The type (modality) that this `fuse` reads, in UTF-8.
     ///
     /// # Panics
     /// If it can not use the row; the dataflow feeds it only rows that it can use.
-    pub fn facets(&self, at: usize) -> Facets<'_> {
-        let facet = self.usable(at);
-        let asset = Input::new(&self.bytes()[facet.asset_at as usize..]).scalar().expect(CHECKED);
-        let kind = Input::new(&self.bytes()[facet.kind_at as usize..]).bytes().expect(CHECKED);
-        Facets { asset, kind, interval: facet.interval }
+    pub fn kind(&self, at: usize) -> &[u8] {
+        Input::new(&self.bytes()[self.usable(at).kind_at as usize..]).bytes().expect(CHECKED)
     }
 
-    /// The range that this `fuse` reads.
+    /// The range that this `fuse` reads, half-open.
     ///
     /// # Panics
-    /// As [`Record::facets`].
+    /// As [`Record::kind`].
     pub fn interval(&self, at: usize) -> Interval {
         self.usable(at).interval
-    }
-
-    /// Why that `fuse` can not use the row; `None` if it can.
-    pub fn unusable(&self, at: usize) -> Option<&str> {
-        let facet = &self.head().facets[at];
-        let reason = || Input::new(&self.bytes()[facet.kind_at as usize..]).text().expect(CHECKED);
-        (facet.rendered_bytes == 0).then(reason)
     }
 
     /// How long the child is, rendered.
     ///
     /// # Panics
-    /// As [`Record::facets`].
+    /// As [`Record::kind`].
     pub(in crate::record) fn rendered_bytes(&self, at: usize) -> u32 {
         self.usable(at).rendered_bytes
     }
 
     /// # Panics
-    /// As [`Record::facets`].
+    /// As [`Record::kind`].
     pub(in crate::record) fn child(&self, at: usize) -> ChildText<'_> {
         let facet = self.usable(at);
         let payload = self.head().payload.of(self.bytes());

@@ -49,20 +49,24 @@ impl RecordWriter {
     pub fn key_of(&mut self, operation: Option<OperationRef<'_>>, value: ScalarRef<'_>) {
         self.begin(ROW_OF, operation);
         scalar(value, &mut self.bytes);
-        self.end_key();
+        match operation {
+            // What the bytes say, without reading them again.
+            None => self.end_key(value.route()),
+            Some(_) => self.end_key(KeyRef::of(&self.bytes).route()),
+        }
     }
 
     /// Begins a record with any key, of a row of an operation or of none.
     pub fn key(&mut self, operation: Option<OperationRef<'_>>, key: &Key) {
         self.begin(ROW_OF, operation);
         encode_key(key, &mut self.bytes);
-        self.end_key();
+        self.end_key(KeyRef::of(&self.bytes).route());
     }
 
     /// Begins a record about an operation.
     pub fn operation(&mut self, operation: OperationRef<'_>) {
         self.begin(OPERATION, Some(operation));
-        self.end_key();
+        self.end_key(KeyRef::of(&self.bytes).route());
     }
 
     fn begin(&mut self, kind: u8, operation: Option<OperationRef<'_>>) {
@@ -83,8 +87,8 @@ impl RecordWriter {
         (self.payload, self.facets) = (Slice::default(), SmallVec::new());
     }
 
-    fn end_key(&mut self) {
-        (self.route, self.key_end) = (KeyRef::of(&self.bytes).route(), at(&self.bytes));
+    fn end_key(&mut self, route: u64) {
+        (self.route, self.key_end) = (route, at(&self.bytes));
         (self.payload, self.facets) = (Slice::default(), SmallVec::new());
     }
 

@@ -13,7 +13,7 @@ use tantivy::{Index, TantivyDocument};
 use super::open;
 use crate::pipeline::model::TantivySink;
 use crate::record::packed::{FacetParts, RecordWriter, State};
-use crate::record::{ChildPiece, Fused, Key, Lead, Position, Record, Row, Scalar, Slice};
+use crate::record::{ChildPiece, Fuser, Key, Lead, Position, Record, Row, Scalar, Slice};
 use crate::sink::{Change, Sweep, Writer};
 
 pub(crate) const SECOND: i64 = 1_000_000_000;
@@ -99,7 +99,7 @@ pub(crate) fn moments(annotations: &[Made], min_kinds: usize) -> Vec<Row> {
         if kinds.len() >= min_kinds {
             let interval = Interval::new(grid.start_ns(bucket), grid.start_ns(bucket + 1));
             let children = children.into_iter().map(|child| child.1).collect();
-            rows.push(Row::Moment(Fused::new(Moment { key: asset, interval, children }, 0)));
+            rows.push(Row::Moment(Fuser::new(0).fused(Moment { key: asset, interval, children })));
         }
     }
     rows

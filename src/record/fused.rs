@@ -29,7 +29,8 @@ pub struct Fuser {
 /// Of a child.
 struct Lengths {
     rendered_bytes: u32,
-    context_bytes: u32,
+    /// What its context adds to a document; read if it is the first child of one.
+    context_bytes: Option<u32>,
 }
 
 impl Fuser {
@@ -43,18 +44,16 @@ impl Fuser {
         let pool = moment.children.pool();
         if !self.pool.as_ref().is_some_and(|known| Arc::ptr_eq(known, pool)) {
             let at = usize::from(self.facet);
-            let lengths = |record: &Record| Lengths {
-                rendered_bytes: record.rendered_bytes(at),
-                context_bytes: record.child(at).context.len() as u32,
-            };
+            let lengths = |record: &Record| Lengths { rendered_bytes: record.rendered_bytes(at), context_bytes: None };
             self.lengths.clear();
             self.lengths.extend(pool.iter().map(lengths));
             self.pool = Some(pool.clone());
         }
         let places = moment.children.places();
         let children = places.iter().map(|place| u64::from(self.lengths[*place as usize].rendered_bytes)).sum::<u64>();
-        let context = u64::from(self.lengths[places[0] as usize].context_bytes);
-        let bytes = frame_bytes(&moment, context) + children;
+        let context_of = |place: u32| pool[place as usize].child(usize::from(self.facet)).context.len() as u32;
+        let context = self.lengths[places[0] as usize].context_bytes.get_or_insert_with(|| context_of(places[0]));
+        let bytes = frame_bytes(&moment, u64::from(*context)) + children;
         Fused { moment, facet: self.facet, bytes: u32::try_from(bytes).unwrap_or(u32::MAX) }
     }
 }

@@ -161,6 +161,7 @@ fn child() {
         }
     };
     fail::cfg_callback(point, crash).unwrap();
+    fail::cfg("sink-jobs", "return").unwrap();
     run(kind, &dir);
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 const CALL: &str = "fail_point!(";
 
 /// Those that a loop does not meet: it would need a store that hangs (see `spine/lagging.rs`); and those where nothing ends.
-const ELSEWHERE: [&str; 3] = ["sink-detach", "part-inline", "merge-soon"];
+const ELSEWHERE: [&str; 4] = ["sink-detach", "part-inline", "merge-soon", "sink-jobs"];
 
 /// The names of all failpoints, sorted.
 pub fn names() -> Vec<String> {
@@ -21,12 +21,14 @@ pub fn names() -> Vec<String> {
 
 /// The setting by which the process ends at a failpoint when it has passed it so many times.
 ///
-/// Epochs of a loop are small, and travel in the manifest's entries; and its runs are short, so few parts gather. Where a crash
-/// in a part or a merge is asked for, they may not travel there, and two parts are enough for a merge.
+/// Epochs of a loop are small: one job of a sink, and in the journal they travel in the manifest's entries; and its runs are
+/// short, so few parts gather. Where a crash in a part or a merge is asked for, they may not travel there, and two parts are
+/// enough for a merge; where one between a sink's jobs is, each buffer is one.
 pub fn armed(name: &str, passed: u32) -> String {
-    let early = match name.split('-').next() {
-        Some("part") => "part-inline=return;",
-        Some("merge") => "part-inline=return;merge-soon=return;",
+    let early = match name {
+        "sink-mid" => "sink-jobs=return;",
+        _ if name.starts_with("part-") => "part-inline=return;",
+        _ if name.starts_with("merge-") => "part-inline=return;merge-soon=return;",
         _ => "",
     };
     let passed = if passed == 0 { String::new() } else { format!("{passed}*off->") };

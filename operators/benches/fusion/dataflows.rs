@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use differential_dataflow::{AsCollection, Data, VecCollection};
-use flowstone_operators::fuse::{Emit, Facets, FuseOptions, fuse};
+use flowstone_operators::fuse::{Emit, FuseOptions, fuse};
 use flowstone_operators::interval::Grid;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -81,10 +81,7 @@ fn build<'scope>(annotations: Annotations<'scope>, form: Form, found: &Found) ->
         Form::Chunks(width) => found.of(reduces::by_chunk(annotations, width), list),
         Form::Fuse => {
             let options = FuseOptions::new(Emit::Buckets(Grid::new(SECOND_NS)));
-            let (moments, _rejected) = fuse(annotations, options, |annotation: &Annotation| Facets {
-                kind: &annotation.kind,
-                interval: annotation.interval,
-            });
+            let (moments, _rejected) = fuse(annotations, options, |a: &Annotation| a.interval, |a| &a.kind);
             found.of(moments, |moment| {
                 let bucket = (moment.interval.start_ns() / SECOND_NS) as u32;
                 checksum(moment.key, bucket, moment.children.iter().map(|annotation| annotation.child))

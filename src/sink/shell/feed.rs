@@ -13,6 +13,16 @@ use crate::sink::lag::{Lag, Owed, Verdict};
 use crate::sink::metrics::SinkMetrics;
 use crate::sink::{Change, Start, Sweep};
 
+/// Changes that arrive one after the other are one job, up to so many: a thread that is woken for each buffer of the dataflow
+/// does little else.
+const JOB_CHANGES: usize = 1 << 11;
+
+/// [`JOB_CHANGES`], but for tests in which small epochs must be several jobs.
+fn job_changes() -> usize {
+    fail::fail_point!("sink-jobs", |_| 1);
+    JOB_CHANGES
+}
+
 /// A fill that is still to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fill {
@@ -88,10 +98,17 @@ impl Feed {
         assert!(self.waiting.is_empty(), "the gate lets nothing pass before the reveal");
     }
 
-    pub(super) fn take(&mut self, epoch: u64, changes: Vec<Change>) {
+    pub(super) fn take(&mut self, epoch: u64, mut changes: Vec<Change>) {
         let bytes = changes.iter().map(|change| row_bytes(change.row())).sum();
         let held = [&self.gauges.waiting, &self.gauges.writing].map(|gauge| gauge.hold(bytes));
-        self.waiting.entry(epoch).or_default().push((changes, held));
+        let waiting = self.waiting.entry(epoch).or_default();
+        match waiting.last_mut().filter(|(last, _)| last.len() + changes.len() <= job_changes()) {
+            Some((last, holds)) => {
+                last.append(&mut changes);
+                holds.iter_mut().zip(held).for_each(|(hold, more)| hold.join(more));
+            }
+            None => waiting.push((changes, held)),
+        }
     }
 
     /// Hands on what may go; returns the sink's upper. No epoch before `frontier` will change any more.

@@ -16,8 +16,9 @@ use crate::source::messages::{Opening, Report};
 /// How often the clock looks for a request to stop, when it has nothing else to do.
 const STOP_DELAY: Duration = Duration::from_millis(50);
 
-/// Hidden epochs are at least so long: short ones would only make more parts, and nobody waits for them.
-const HIDDEN_EPOCH: Duration = Duration::from_millis(500);
+/// Hidden epochs are so long, whatever `epoch:` says, because nobody waits for them: short enough that the parts of one are
+/// written while the next is read, and that sources need not pause for them; shorter ones would only make more parts.
+const HIDDEN_EPOCH: Duration = Duration::from_millis(125);
 
 /// Numbers epochs and decides when the next one opens.
 ///
@@ -143,7 +144,7 @@ impl EpochClock {
         let age = now.saturating_duration_since(self.opened);
         let length = match self.hiding {
             Hiding::OneEpoch => return Tick::Wait(STOP_DELAY),
-            Hiding::Epochs => self.length.max(HIDDEN_EPOCH),
+            Hiding::Epochs => HIDDEN_EPOCH,
             Hiding::Never | Hiding::Revealed => self.length,
         };
         if age < length && !self.full {
@@ -267,12 +268,12 @@ mod tests {
     fn hidden_epochs_are_revealed_once_everything_present_is_in() {
         let start = Instant::now();
         let mut clock = EpochClock::new(1000, LENGTH, Hiding::Epochs, 2, start);
-        assert!(matches!(clock.tick(false, 2000, start + LENGTH), Tick::Wait(_)), "longer than others");
+        assert!(matches!(clock.tick(false, 2000, start + HIDDEN_EPOCH / 2), Tick::Wait(_)));
         assert_eq!(clock.tick(false, 2000, start + HIDDEN_EPOCH), Tick::Open(2000));
         clock.report(Report::CaughtUp);
         assert!(clock.is_hidden());
         clock.report(Report::CaughtUp);
-        let now = start + HIDDEN_EPOCH + LENGTH / 9;
+        let now = start + HIDDEN_EPOCH + HIDDEN_EPOCH / 9;
         assert_eq!(clock.tick(false, 2010, now), Tick::Reveal(2010));
         assert_eq!(clock.tick(false, 2010, now), Tick::Open(2011), "the reveal is over at once");
         assert!(!clock.is_hidden());

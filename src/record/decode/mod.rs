@@ -92,8 +92,19 @@ struct FacetPlan {
     /// Numbers of top-level names.
     context: usize,
     type_member: Option<usize>,
-    dropped: Vec<usize>,
-    kept: Option<Vec<usize>>,
+    /// What becomes of the top-level members, by the numbers of their names.
+    parts: Vec<Part>,
+    /// What becomes of all others.
+    others: Part,
+}
+
+/// What becomes of a member in a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Kept,
+    /// The type: it is kept with another name.
+    Type,
+    Dropped,
 }
 
 impl Decoder {
@@ -226,11 +237,21 @@ impl FacetPlan {
         let mut number = |name: &str| tree.add_top_level(name);
         let context = number(&facet.context);
         let type_member = (facet.kind.segments().len() == 1).then(|| number(&top(&facet.kind)));
-        let dropped = std::iter::once(context).chain(spec.delete.as_ref().map(|path| number(&top(path)))).collect();
-        let kept = facet.keep.as_ref().map(|names| {
+        let dropped: Vec<_> =
+            std::iter::once(context).chain(spec.delete.as_ref().map(|path| number(&top(path)))).collect();
+        let kept: Vec<_> = facet.keep.as_ref().map_or_else(Vec::new, |names| {
             let always = [&facet.kind, &facet.start, &facet.end].into_iter().chain(&spec.key).map(top);
             always.chain(names.iter().cloned()).map(|name| number(&name)).collect()
         });
+        let others = if facet.keep.is_none() { Part::Kept } else { Part::Dropped };
+        let known = dropped.iter().chain(&kept).chain(&type_member).max().map_or(0, |last| last + 1);
+        let part = |name| match () {
+            () if type_member == Some(name) => Part::Type,
+            () if dropped.contains(&name) => Part::Dropped,
+            () if kept.contains(&name) => Part::Kept,
+            () => others,
+        };
+        let parts = (0..known).map(part).collect();
         FacetPlan {
             by: tree.add(&facet.by),
             kind: tree.add(&facet.kind),
@@ -240,41 +261,35 @@ impl FacetPlan {
             max_range_ns: facet.max_range_ns,
             context,
             type_member,
-            dropped,
-            kept,
+            parts,
+            others,
         }
     }
 
     /// The payload without the members that children do not have, and with the type's member renamed.
     fn child(&self, members: &[Member], type_value: Slice) -> SmallVec<[ChildPiece; 3]> {
-        let mut pieces: SmallVec<[(Slice, Lead); 4]> = SmallVec::new();
+        let mut pieces: SmallVec<[ChildPiece; 3]> = SmallVec::new();
         if self.type_member.is_none() {
-            pieces.push((type_value, Lead::Type));
+            pieces.push(ChildPiece::new(type_value, Lead::Type));
         }
-        // Whether the next kept member goes on where the last piece ends.
-        let mut adjoins = false;
+        // Kept members that adjoin are one piece, which is not complete until the next one does not.
+        let mut open: Option<(Slice, Lead)> = None;
         for member in members {
-            let is_type = member.name.is_some() && member.name == self.type_member;
-            let kept = match (member.name, &self.kept) {
-                (Some(name), Some(kept)) => kept.contains(&name) && !self.dropped.contains(&name),
-                (Some(name), None) => !self.dropped.contains(&name),
-                (None, kept) => kept.is_none(),
-            };
-            if !kept && !is_type {
-                adjoins = false;
-                continue;
-            }
-            let first = pieces.is_empty();
-            match pieces.last_mut() {
-                Some((last, _)) if adjoins && !is_type => last.end = member.whole.end,
-                _ if is_type => {
-                    pieces.push((member.value, if first { Lead::Type } else { Lead::CommaType }));
+            let part = member.name.map_or(self.others, |name| self.parts.get(name).copied().unwrap_or(self.others));
+            match (part, &mut open) {
+                (Part::Kept, Some((piece, _))) => piece.end = member.whole.end,
+                (Part::Kept, None) => {
+                    open = Some((member.whole, if pieces.is_empty() { Lead::None } else { Lead::Comma }));
                 }
-                _ => pieces.push((member.whole, if first { Lead::None } else { Lead::Comma })),
+                (Part::Type, _) => {
+                    pieces.extend(open.take().map(|(piece, lead)| ChildPiece::new(piece, lead)));
+                    open = Some((member.value, if pieces.is_empty() { Lead::Type } else { Lead::CommaType }));
+                }
+                (Part::Dropped, _) => pieces.extend(open.take().map(|(piece, lead)| ChildPiece::new(piece, lead))),
             }
-            adjoins = true;
         }
-        pieces.into_iter().map(|(slice, lead)| ChildPiece::new(slice, lead)).collect()
+        pieces.extend(open.map(|(piece, lead)| ChildPiece::new(piece, lead)));
+        pieces
     }
 }
 

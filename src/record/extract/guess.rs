@@ -1,46 +1,68 @@
-//! Guessing that a record has the members that the record before it had.
+//! Guessing that a record has the members that the records before it had.
 
 use super::scan::Scan;
 
-/// The members of an object, as they were when it was last met.
+/// The members of an object, in the order in which they stood when it was last met, with those that it had before.
 ///
-/// Records of a source have the same members in the same order, as a rule, and written in the same way. Then to compare a name
-/// with the one that stood there is all that is done for it: it is not read, nor looked up.
+/// Records of a source have the same members in the same order, as a rule, and written in the same way; some are left out.
+/// Then to compare a name with the one that stood there is all that is done for it: it is not read, nor looked up.
 #[derive(Debug, Default)]
 pub(super) struct Guess {
-    members: Vec<(Vec<u8>, Option<usize>)>,
+    members: Vec<Member>,
 }
 
-/// So many members are guessed.
+/// How a member begins: its name with the quotes, the colon and the space around that.
+#[derive(Debug)]
+struct Member {
+    /// Of fixed length, so that they are compared without a loop; zero where the mask is.
+    text: [u8; NAME_BYTES],
+    mask: [u8; NAME_BYTES],
+    len: usize,
+    child: Option<usize>,
+}
+
+/// So many members are guessed. With more, records have little in common.
 const MEMBERS: usize = 64;
 /// Longer names are not.
-const NAME_BYTES: usize = 64;
+const NAME_BYTES: usize = 32;
+/// So many members in a row may be left out.
+const LEFT_OUT: usize = 2;
 
 impl Guess {
-    /// Whether the `at`-th member has the name that it had, with its colon and the space around that; passes it then, and says
-    /// which child it is.
+    /// Whether the next member is the one at `place` or soon after it; passes its name then, and says which child it is.
+    /// `place` is then behind it.
     #[inline]
-    pub fn takes(&self, scan: &mut Scan<'_>, at: usize) -> Option<Option<usize>> {
-        let (name, child) = self.members.get(at)?;
-        if name.is_empty() || !scan.takes_text(name) {
-            return None;
-        }
+    pub fn takes(&self, scan: &mut Scan<'_>, place: &mut usize) -> Option<Option<usize>> {
+        let text = scan.ahead();
+        let likely = self.members.get(*place..)?.iter().take(LEFT_OUT + 1);
+        let (left_out, member) = likely.enumerate().find(|(_, member)| member.begins(&text))?;
+        *place += left_out + 1;
+        scan.pass(member.len);
         // The value begins there, or behind more space than there was.
         scan.space();
-        Some(*child)
+        Some(member.child)
     }
 
-    /// The `at`-th member is written like this.
-    pub fn learn(&mut self, at: usize, name: &[u8], child: Option<usize>) {
-        if at >= MEMBERS || name.len() > NAME_BYTES {
+    /// The member at `place` begins like this.
+    pub fn learn(&mut self, place: &mut usize, name: &[u8], child: Option<usize>) {
+        if name.len() > NAME_BYTES {
             return;
         }
-        if self.members.len() <= at {
-            self.members.resize_with(at + 1, Default::default);
+        if self.members.len() == MEMBERS {
+            self.members.clear();
         }
-        let member = &mut self.members[at];
-        member.0.clear();
-        member.0.extend_from_slice(name);
-        member.1 = child;
+        let mut member = Member { text: [0; NAME_BYTES], mask: [0; NAME_BYTES], len: name.len(), child };
+        member.text[..name.len()].copy_from_slice(name);
+        member.mask[..name.len()].fill(u8::MAX);
+        *place = self.members.len().min(*place);
+        self.members.insert(*place, member);
+        *place += 1;
+    }
+}
+
+impl Member {
+    #[inline]
+    fn begins(&self, text: &[u8; NAME_BYTES]) -> bool {
+        (0..NAME_BYTES).fold(0, |differ, n| differ | (text[n] & self.mask[n] ^ self.text[n])) == 0
     }
 }

@@ -129,9 +129,10 @@ impl PathTree {
             return Err(scan.wrong("\"{\""));
         }
         let mut more = scan.open(b'}')?;
+        let mut place = 0;
         while more {
             let start = scan.at();
-            let name = self.root.member(&mut scan, fields, fields.members.len())?;
+            let name = self.root.member(&mut scan, fields, &mut place)?;
             let value = scan.at();
             self.take(name, &self.root, &mut scan, fields)?;
             let slice = |start| Slice { start: position(start), end: position(scan.at()) };
@@ -160,12 +161,11 @@ impl PathTree {
             Some(b'"') => is_plain_text = !scan.string()?,
             Some(b'{') if !node.children.is_empty() => {
                 let mut more = scan.open(b'}')?;
-                let mut at = 0;
+                let mut place = 0;
                 while more {
-                    let name = node.member(scan, fields, at)?;
+                    let name = node.member(scan, fields, &mut place)?;
                     self.take(name, node, scan, fields)?;
                     more = scan.another(b'}')?;
-                    at += 1;
                 }
             }
             Some(b'[') if !node.children.is_empty() => {
@@ -193,16 +193,22 @@ impl PathTree {
 }
 
 impl Node {
-    /// Passes the name of the `at`-th member and what is around its colon: the child that the member belongs to.
+    /// Passes the name of a member and what is around its colon: the child that the member belongs to. `place` is where it is
+    /// guessed to be.
     #[inline]
-    fn member(&self, scan: &mut Scan<'_>, fields: &mut Fields, at: usize) -> Result<Option<usize>, ExtractError> {
+    fn member(
+        &self,
+        scan: &mut Scan<'_>,
+        fields: &mut Fields,
+        place: &mut usize,
+    ) -> Result<Option<usize>, ExtractError> {
         let guess = &mut fields.guesses[self.number];
-        if let Some(child) = guess.takes(scan, at) {
+        if let Some(child) = guess.takes(scan, place) {
             return Ok(child);
         }
         let start = scan.at();
         let child = self.child(scan.name()?);
-        guess.learn(at, scan.since(start), child);
+        guess.learn(place, scan.since(start), child);
         Ok(child)
     }
 

@@ -66,12 +66,22 @@ impl<'a> Scan<'a> {
         &self.bytes[start..self.at]
     }
 
-    /// Whether this text is next; passes it then.
+    /// The next bytes, and zeros behind the last one.
     #[inline]
-    pub fn takes_text(&mut self, text: &[u8]) -> bool {
-        let is_next = self.bytes[self.at..].starts_with(text);
-        self.at += if is_next { text.len() } else { 0 };
-        is_next
+    pub fn ahead<const N: usize>(&self) -> [u8; N] {
+        let rest = &self.bytes[self.at..];
+        if let Some(bytes) = rest.first_chunk() {
+            return *bytes;
+        }
+        let mut bytes = [0; N];
+        bytes[..rest.len()].copy_from_slice(rest);
+        bytes
+    }
+
+    /// Passes so many bytes, which were looked at.
+    #[inline]
+    pub fn pass(&mut self, bytes: usize) {
+        self.at += bytes;
     }
 
     /// Whether this byte is next; passes it then.

@@ -15,7 +15,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use super::documents::{Content, Room};
 use super::moment::{Moment, Rejection};
 use super::options::FuseOptions;
-use super::update::{Facets, update};
+use super::update::{Changes, Facets, update};
 use crate::interval::Interval;
 use crate::pace::Pace;
 use crate::route::Route;
@@ -24,14 +24,14 @@ use crate::timeline::Timeline;
 /// So many documents are put out before other operators get their turn.
 const FUEL: usize = 1 << 16;
 
-type Changes<A, C> = HashMap<A, Vec<(C, isize)>>;
+type Keys<A, C> = HashMap<A, Changes<C>>;
 
 /// An epoch under way: its capabilities for both outputs, and the keys that are still to be done.
 struct Ready<A, C> {
     epoch: u64,
     moments: Capability<u64>,
     rejections: Capability<u64>,
-    todo: std::vec::IntoIter<(A, Vec<(C, isize)>)>,
+    todo: std::vec::IntoIter<(A, Changes<C>)>,
 }
 
 /// Fuses the annotations of each key that overlap in time.
@@ -102,7 +102,7 @@ where
 
     let mut timelines: HashMap<A, Timeline<C>> = HashMap::new();
     builder.build(move |_| {
-        let mut open: BTreeMap<u64, (Capability<u64>, Capability<u64>, Changes<A, C>)> = BTreeMap::new();
+        let mut open: BTreeMap<u64, (Capability<u64>, Capability<u64>, Keys<A, C>)> = BTreeMap::new();
         let mut ready: VecDeque<Ready<A, C>> = VecDeque::new();
         let mut room = Room::default();
         move |frontiers| {
@@ -114,14 +114,14 @@ where
                         continue;
                     }
                     // By the time in the update, which may be later than that of the message.
-                    let retained = || (time.delayed(&epoch, 0), time.delayed(&epoch, 1), Changes::new());
-                    let (_, _, changes) = open.entry(epoch).or_insert_with(retained);
-                    changes.entry(key).or_default().push((content, diff));
+                    let retained = || (time.delayed(&epoch, 0), time.delayed(&epoch, 1), Keys::new());
+                    let (_, _, keys) = open.entry(epoch).or_insert_with(retained);
+                    keys.entry(key).or_default().push(content, diff);
                 }
             });
             while let Some(entry) = open.first_entry().filter(|e| !frontiers[0].less_equal(e.key())) {
-                let (epoch, (moments, rejections, changes)) = entry.remove_entry();
-                let mut todo: Vec<_> = changes.into_iter().collect();
+                let (epoch, (moments, rejections, keys)) = entry.remove_entry();
+                let mut todo: Vec<_> = keys.into_iter().collect();
                 todo.sort_unstable_by(|a, b| a.0.cmp(&b.0));
                 ready.push_back(Ready { epoch, moments, rejections, todo: todo.into_iter() });
             }

@@ -17,13 +17,40 @@ pub(super) struct Facets<I, T> {
     pub kind: T,
 }
 
+/// What an epoch does with the annotations of a key. Apart from each other, so that one takes the space of a pointer.
+pub(super) struct Changes<C> {
+    added: Vec<C>,
+    removed: Vec<C>,
+}
+
+impl<C> Default for Changes<C> {
+    fn default() -> Self {
+        Changes { added: Vec::new(), removed: Vec::new() }
+    }
+}
+
+impl<C: Clone> Changes<C> {
+    /// Takes a change in.
+    pub(super) fn push(&mut self, content: C, diff: isize) {
+        let side = if diff > 0 { &mut self.added } else { &mut self.removed };
+        (1..diff.unsigned_abs()).for_each(|_| side.push(content.clone()));
+        if diff != 0 {
+            side.push(content);
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&C, i32)> {
+        self.added.iter().map(|content| (content, 1)).chain(self.removed.iter().map(|content| (content, -1)))
+    }
+}
+
 /// Applies `changes` to the timeline and emits the documents that change, those of earlier times first.
 ///
 /// Only the spans that changed annotations cover are swept; for runs, these and the runs that touch them. What is added
 /// is kept in the timeline only if `more` changes may follow.
 pub(super) fn update<K: Ord + ?Sized, C: Ord + Clone>(
     timeline: &mut Timeline<C>,
-    changes: &[(C, isize)],
+    changes: &Changes<C>,
     more: bool,
     options: &FuseOptions<K>,
     facets: &Facets<impl Fn(&C) -> Interval, impl Fn(&C) -> &K>,
@@ -50,11 +77,11 @@ pub(super) fn update<K: Ord + ?Sized, C: Ord + Clone>(
 /// What the changes come to, ordered as children are. What goes is taken out of the timeline.
 fn net<'a, K: Ord + ?Sized, C: Ord + Clone>(
     timeline: &mut Timeline<C>,
-    changes: &'a [(C, isize)],
+    changes: &'a Changes<C>,
     facets: &Facets<impl Fn(&C) -> Interval, impl Fn(&C) -> &K>,
     grid: Grid,
 ) -> Vec<Entry<'a, C>> {
-    let mut net: Vec<_> = changes.iter().map(|(c, diff)| entry(c, *diff as i32, (facets.interval)(c), grid)).collect();
+    let mut net: Vec<_> = changes.iter().map(|(c, diff)| entry(c, diff, (facets.interval)(c), grid)).collect();
     order(&mut net, &facets.kind);
     cancel(&mut net);
     let gone = net.iter().enumerate().filter(|(_, e)| e.diff < 0).map(|(at, e)| (e.interval, e.content, at));

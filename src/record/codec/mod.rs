@@ -73,8 +73,7 @@ impl Decoder {
 
     /// A record whose facets are taken from its payload, because they were taken for other operators.
     fn taken_again(&mut self, key: &[u8], head: &Head, value: &[u8]) -> Result<Record, CodecError> {
-        let at_value = |at: u32| (at - head.key_end) as usize;
-        let payload = &value[at_value(head.payload.start)..at_value(head.payload.end)];
+        let payload = &value[(head.payload_at - head.key_end) as usize..];
         let mut input = Input::new(value);
         let state = State::read(&mut input)?;
         self.writer.key_bytes(key, head.route);

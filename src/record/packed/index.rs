@@ -12,8 +12,8 @@ pub(in crate::record) struct Head {
     pub route: u64,
     /// The key is before, the value behind it.
     pub key_end: u32,
-    /// Empty, at 0, for a deletion.
-    pub payload: Slice,
+    /// Where the payload begins, which is the rest; 0 for a deletion.
+    pub payload_at: u32,
     /// What each `fuse` that reads the table needs, in the order of those operators in the pipeline file.
     pub facets: SmallVec<[FacetHead; 1]>,
 }
@@ -21,12 +21,9 @@ pub(in crate::record) struct Head {
 /// The index of one operator's facets.
 pub(in crate::record) struct FacetHead {
     pub interval: Interval,
-    /// Where the asset begins.
+    /// Where the asset begins, and behind it the type, the range, and the child; or the reason why the operator can not use the
+    /// row.
     pub asset_at: u32,
-    /// Where the type begins; or the reason why the operator can not use the row.
-    pub kind_at: u32,
-    /// Where the context and the pieces of the child begin: they are read when a document is rendered.
-    pub child_at: u32,
     /// The length of the whole child, rendered; 0 if the operator can not use the row.
     pub rendered_bytes: u32,
 }
@@ -41,7 +38,7 @@ pub(in crate::record) fn index(route: u64, key: &[u8], value: &[u8]) -> Result<(
     if state.stage.is_some() && !KeyRef::of(key).is_operation() {
         return Err(CodecError::Invalid("flag"));
     }
-    let mut head = Head { route, key_end, payload: Slice::default(), facets: SmallVec::new() };
+    let mut head = Head { route, key_end, payload_at: 0, facets: SmallVec::new() };
     let mut fingerprint = None;
     if flags & HAS_BODY != 0 {
         fingerprint = Some(input.int()?);
@@ -52,9 +49,8 @@ pub(in crate::record) fn index(route: u64, key: &[u8], value: &[u8]) -> Result<(
         for _ in 0..input.count()? {
             head.facets.push(facet(&mut input, value, key_end, payload_bytes as u32)?);
         }
-        let start = key_end + input.position_in(value);
+        head.payload_at = key_end + input.position_in(value);
         input.text_of(payload_bytes)?;
-        head.payload = Slice { start, end: start + payload_bytes as u32 };
     }
     input.end()?;
     Ok((head, fingerprint))
@@ -62,8 +58,7 @@ pub(in crate::record) fn index(route: u64, key: &[u8], value: &[u8]) -> Result<(
 
 fn facet(input: &mut Input<'_>, value: &[u8], key_end: u32, payload_bytes: u32) -> Result<FacetHead, CodecError> {
     let is_usable = input.byte()?;
-    let here = |input: &Input<'_>| key_end + input.position_in(value);
-    let asset_at = here(input);
+    let asset_at = key_end + input.position_in(value);
     match is_usable {
         0 => {
             input.text()?;
@@ -73,29 +68,21 @@ fn facet(input: &mut Input<'_>, value: &[u8], key_end: u32, payload_bytes: u32) 
         _ => return Err(CodecError::Invalid("facet")),
     }
     input.scalar()?;
-    let kind_at = here(input);
     input.text()?;
     let (start_ns, length_ns) = (input.number()?, input.number()?);
     let end_ns = start_ns.checked_add(length_ns).and_then(|end_ns| i64::try_from(end_ns).ok());
     let end_ns = end_ns.filter(|_| length_ns > 0).ok_or(CodecError::Invalid("range"))?;
     // Not above the end, which fits.
     let interval = Interval::new(start_ns as i64, end_ns);
-    let child_at = here(input);
     context(input, payload_bytes)?;
     let rendered_bytes = checked_pieces(input, payload_bytes)?;
-    Ok(FacetHead { interval, asset_at, kind_at, child_at, rendered_bytes })
+    Ok(FacetHead { interval, asset_at, rendered_bytes })
 }
 
 impl FacetHead {
     /// Of a row that the operator can not use; the reason is there.
     pub(super) fn unusable(reason_at: u32) -> Self {
-        FacetHead {
-            interval: Interval::new(0, 1),
-            asset_at: reason_at,
-            kind_at: reason_at,
-            child_at: reason_at,
-            rendered_bytes: 0,
-        }
+        FacetHead { interval: Interval::new(0, 1), asset_at: reason_at, rendered_bytes: 0 }
     }
 }
 

@@ -105,6 +105,15 @@ impl<'a> Input<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|_| CodecError::Invalid("text: it is not UTF-8"))
     }
 
+    /// Passes a scalar that was read before.
+    #[inline]
+    pub(in crate::record) fn skip_scalar(&mut self) -> Result<(), CodecError> {
+        match self.byte()? {
+            STR => self.bytes().map(drop),
+            _ => self.int().map(drop),
+        }
+    }
+
     #[inline]
     pub(in crate::record) fn scalar(&mut self) -> Result<ScalarRef<'a>, CodecError> {
         match self.byte()? {

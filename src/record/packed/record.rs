@@ -89,12 +89,12 @@ impl Record {
 
     /// Whether it deletes its key's row.
     pub fn is_deletion(&self) -> bool {
-        self.head().payload.end == 0
+        self.head().payload_at == 0
     }
 
     /// The row's bytes as they came; `None` if the record is a deletion.
     pub fn payload(&self) -> Option<&[u8]> {
-        (!self.is_deletion()).then(|| self.head().payload.of(self.bytes()))
+        (!self.is_deletion()).then(|| &self.bytes()[self.head().payload_at as usize..])
     }
 
     /// What it says besides its key and its row.
@@ -141,9 +141,9 @@ impl Record {
     pub fn asset(&self, at: usize) -> Result<ScalarRef<'_>, &str> {
         let facet = &self.head().facets[at];
         if facet.rendered_bytes == 0 {
-            return Err(Input::new(&self.bytes()[facet.kind_at as usize..]).text().expect(CHECKED));
+            return Err(self.input_of(facet).text().expect(CHECKED));
         }
-        Ok(Input::new(&self.bytes()[facet.asset_at as usize..]).scalar().expect(CHECKED))
+        Ok(self.input_of(facet).scalar().expect(CHECKED))
     }
 
     /// The type (modality) that this `fuse` reads, in UTF-8.
@@ -151,7 +151,9 @@ impl Record {
     /// # Panics
     /// If it can not use the row; the dataflow feeds it only rows that it can use.
     pub fn kind(&self, at: usize) -> &[u8] {
-        Input::new(&self.bytes()[self.usable(at).kind_at as usize..]).bytes().expect(CHECKED)
+        let mut input = self.input_of(self.usable(at));
+        input.skip_scalar().expect(CHECKED);
+        input.bytes().expect(CHECKED)
     }
 
     /// The range that this `fuse` reads, half-open.
@@ -173,13 +175,20 @@ impl Record {
     /// # Panics
     /// As [`Record::kind`].
     pub(in crate::record) fn child(&self, at: usize) -> ChildText<'_> {
-        let facet = self.usable(at);
-        let payload = self.head().payload.of(self.bytes());
+        let mut input = self.input_of(self.usable(at));
+        let payload = &self.bytes()[self.head().payload_at as usize..];
         let payload_bytes = payload.len() as u32;
-        let mut input = Input::new(&self.bytes()[facet.child_at as usize..]);
+        input.skip_scalar().expect(CHECKED);
+        input.bytes().expect(CHECKED);
+        // The range, which the index has.
+        input.number().and_then(|_| input.number()).expect(CHECKED);
         let context = index::context(&mut input, payload_bytes).expect(CHECKED).of(payload);
         let left = input.count().expect(CHECKED);
         ChildText { payload, context, pieces: Pieces { input, left, payload_bytes } }
+    }
+
+    fn input_of(&self, facet: &FacetHead) -> Input<'_> {
+        Input::new(&self.bytes()[facet.asset_at as usize..])
     }
 
     fn usable(&self, at: usize) -> &FacetHead {
@@ -254,9 +263,10 @@ impl Record {
 mod tests {
     use super::*;
 
-    /// With its two counters before it. What a row takes is this and its journal form.
+    /// With the counter and the length before it, it is what one line of a cache holds. What a row takes is this and its
+    /// journal form.
     #[test]
     fn the_index_of_a_record_is_small() {
-        assert!(size_of::<Head>() + 16 <= 88, "{}", size_of::<Head>());
+        assert!(size_of::<Head>() + 16 <= 64, "{}", size_of::<Head>());
     }
 }

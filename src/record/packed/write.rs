@@ -19,7 +19,7 @@ pub struct RecordWriter {
     bytes: Vec<u8>,
     route: u64,
     key_end: u32,
-    payload: Slice,
+    payload_at: u32,
     facets: SmallVec<[FacetHead; 1]>,
 }
 
@@ -84,12 +84,12 @@ impl RecordWriter {
         self.bytes.clear();
         self.bytes.extend_from_slice(key);
         (self.route, self.key_end) = (route, at(&self.bytes));
-        (self.payload, self.facets) = (Slice::default(), SmallVec::new());
+        (self.payload_at, self.facets) = (0, SmallVec::new());
     }
 
     fn end_key(&mut self, route: u64) {
         (self.route, self.key_end) = (route, at(&self.bytes));
-        (self.payload, self.facets) = (Slice::default(), SmallVec::new());
+        (self.payload_at, self.facets) = (0, SmallVec::new());
     }
 
     /// What the record says besides its row. Without a body it is a deletion, and complete.
@@ -134,9 +134,8 @@ impl RecordWriter {
 
     /// The payload, behind the facets: what operators compare stands together at the front.
     pub fn payload(&mut self, payload: &[u8]) {
-        let start = at(&self.bytes);
+        self.payload_at = at(&self.bytes);
         self.bytes.extend_from_slice(payload);
-        self.payload = Slice { start, end: at(&self.bytes) };
     }
 
     /// The facets for the next operator.
@@ -146,11 +145,9 @@ impl RecordWriter {
         out.push(1);
         let asset_at = at(out);
         scalar(asset, out);
-        let kind_at = at(out);
         bytes(kind.as_bytes(), out);
         number(interval.start_ns() as u64, out);
         number(interval.length_ns() as u64, out);
-        let child_at = at(out);
         match context {
             None => out.push(0),
             Some(slice) => {
@@ -166,7 +163,7 @@ impl RecordWriter {
             number((slice.end - slice.start).into(), out);
         }
         let rendered_bytes = BRACES as u32 + pieces.iter().map(|piece| piece.rendered_bytes()).sum::<u32>();
-        self.facets.push(FacetHead { interval, asset_at, kind_at, child_at, rendered_bytes });
+        self.facets.push(FacetHead { interval, asset_at, rendered_bytes });
     }
 
     /// The next operator can not use the row, for this reason.
@@ -188,8 +185,9 @@ impl RecordWriter {
 
     /// The record.
     pub fn finish(&mut self) -> Record {
-        let (payload, facets) = (self.payload, std::mem::take(&mut self.facets));
-        Record::new(Head { route: self.route, key_end: self.key_end, payload, facets }, &self.bytes)
+        let facets = std::mem::take(&mut self.facets);
+        let Self { route, key_end, payload_at, .. } = *self;
+        Record::new(Head { route, key_end, payload_at, facets }, &self.bytes)
     }
 }
 

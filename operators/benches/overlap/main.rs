@@ -76,6 +76,7 @@ fn main() {
     ];
     let in_steps = vec![
         Kernel::new("overlap_join, 1 worker, steps", || dataflows::run(&input, 1, steps, Join::Overlap)),
+        Kernel::new("differential bucket join, 1 worker, steps", || dataflows::run(&input, 1, steps, Join::Buckets)),
         Kernel::new("overlap_join, 2 workers", || dataflows::run(&input, 2, steps, Join::Overlap)),
         Kernel::new("differential bucket join, 2 workers", || dataflows::run(&input, 2, steps, Join::Buckets)),
     ];

@@ -4,10 +4,7 @@ use super::changes::{self, Changes, Span, scan};
 use super::gather::Arrived;
 use super::options::OverlapOptions;
 use super::state::{Known, State};
-use crate::timeline::{self, Index, Op, Place};
-
-/// With at least one changed row for so many others a scan along all of them is quicker than a look-up for each change.
-const SCAN: usize = 32;
+use crate::timeline::{self, DENSE, Index, Op, Place};
 
 /// What a join puts out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,14 +82,14 @@ enum Stage {
 
 impl Stage {
     fn left<A: Ord, B: Ord>(changes: &Changes<A>, others: &Index<B, isize>) -> Self {
-        match changes.len() * SCAN >= others.len() {
+        match changes.len() * DENSE >= others.len() {
             true => Stage::LeftScan(timeline::Cursor::default()),
             false => Stage::Left(0),
         }
     }
 
     fn right<A: Ord, B: Ord, L>(changes: &Changes<B>, others: &Index<A, L>) -> Self {
-        match changes.len() * SCAN >= others.len() {
+        match changes.len() * DENSE >= others.len() {
             true => Stage::RightScan(timeline::Cursor::default()),
             false => Stage::Right(0),
         }
@@ -434,11 +431,11 @@ fn hide<C: Ord, V>(
         places.resize(changes.len(), Err(Place::default()));
         return;
     }
-    for n in 0..changes.len() {
-        let place = index.find(changes.spans[n].start, changes.get(n).0);
+    let wanted = (0..changes.len()).map(|n| (changes.spans[n].start, changes.get(n).0));
+    index.find_each(wanted, |place| places.push(place));
+    for (n, place) in places.iter().enumerate() {
         if let Ok(place) = place {
-            changes.set_old(n, take(n, index.value_mut(place)));
+            changes.set_old(n, take(n, index.value_mut(*place)));
         }
-        places.push(place);
     }
 }

@@ -2,7 +2,7 @@
 
 mod index;
 
-pub(crate) use index::{Cursor, Index, Op, Place, Spanned};
+pub(crate) use index::{Cursor, DENSE, Index, Op, Place, Spanned};
 
 use std::cmp::Ordering;
 

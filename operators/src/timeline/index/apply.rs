@@ -3,6 +3,9 @@
 use super::heads::{Head, Heads};
 use super::{BLOCK, Block, Index, Place};
 
+/// So many changes of a block are made one by one: to move what is behind each costs less than to move all rows to another.
+const FEW: usize = 8;
+
 /// What becomes of a row: it is there with a value, or it is gone.
 #[derive(Debug)]
 pub(crate) struct Op<C, V> {
@@ -105,25 +108,19 @@ impl<C: Ord, V> Index<C, V> {
         let Index { blocks, heads, .. } = std::mem::take(self);
         let mut ops = ops.peekable();
         let mut merged = Merged::with_capacity(blocks.len() + 1);
-        let mut rows = Vec::new();
-        for (b, (mut block, head)) in blocks.into_iter().zip(heads.as_slice()).enumerate() {
+        let (mut of_this, mut rows) = (Vec::new(), Vec::new());
+        for (b, (mut block, head)) in blocks.into_iter().zip(heads.as_slice().iter().copied()).enumerate() {
             let of_block = |op: &Op<C, V>| op.place().block == b;
-            let Some(op) = ops.next_if(of_block) else {
-                merged.push(block, *head);
-                continue;
-            };
-            let one = !ops.peek().is_some_and(of_block) && block.spans.len() < BLOCK;
-            match (op.place, op.value) {
-                (Err(place), Some(value)) if one => {
-                    let span = (op.start, op.end);
-                    block.insert(place.at, span, op.content, value);
-                    merged.push(block, head.with(span));
+            of_this.extend(std::iter::from_fn(|| ops.next_if(of_block)));
+            if of_this.is_empty() {
+                merged.push(block, head);
+            } else if of_this.len() <= FEW && block.spans.len() + of_this.len() <= BLOCK {
+                if let Some(head) = block.change(&mut of_this, head) {
+                    merged.push(block, head);
                 }
-                (_, value) => {
-                    let op = Op { value, ..op };
-                    block.merge(std::iter::once(op).chain(std::iter::from_fn(|| ops.next_if(of_block))), &mut rows);
-                    merged.refill(block, &mut rows);
-                }
+            } else {
+                block.merge(of_this.drain(..), &mut rows);
+                merged.refill(block, &mut rows);
             }
         }
         *self = merged.finish();
@@ -139,6 +136,33 @@ impl<C, V> Op<C, V> {
 type Whole<C, V> = ((i64, i64), (C, V));
 
 impl<C, V> Block<C, V> {
+    /// Makes changes one by one; there must be room. Returns the new head, unless no row is left.
+    fn change(&mut self, ops: &mut Vec<Op<C, V>>, mut head: Head) -> Option<Head> {
+        let mut shrinks = false;
+        // From the last to the first: what is changed does not move what is still to be.
+        for op in ops.drain(..).rev() {
+            let at = op.place().at;
+            match (op.place, op.value) {
+                (Ok(_), Some(value)) => self.rows[at].1 = value,
+                (Ok(_), None) => {
+                    self.spans.remove(at);
+                    self.rows.remove(at);
+                    shrinks = true;
+                }
+                (Err(_), Some(value)) => {
+                    let span = (op.start, op.end);
+                    self.insert(at, span, op.content, value);
+                    head = head.with(span);
+                }
+                (Err(_), None) => (),
+            }
+        }
+        if self.spans.is_empty() {
+            return None;
+        }
+        Some(if shrinks { self.head() } else { head })
+    }
+
     /// Moves the rows out, with those of `ops` in their places.
     fn merge(&mut self, ops: impl Iterator<Item = Op<C, V>>, rows: &mut Vec<Whole<C, V>>) {
         let mut old = self.spans.drain(..).zip(self.rows.drain(..));

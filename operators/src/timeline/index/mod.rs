@@ -2,12 +2,19 @@
 
 mod apply;
 mod heads;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use apply::Op;
 use heads::{Head, Heads};
 
 /// So many rows are in a block at most.
 const BLOCK: usize = 128;
+/// With at least one row to be found for so many others it is quicker to run along all of them than to look for each: memory
+/// comes in time where it is read in order.
+pub(crate) const DENSE: usize = 128;
+/// So many spans are passed over at once.
+const STRIDE: usize = 8;
 
 /// Rows `(start, end, content, value)`, at most one of each `(start, content)`, in that order.
 ///
@@ -51,6 +58,15 @@ impl<C, V> Default for Index<C, V> {
     fn default() -> Self {
         Index { blocks: Vec::new(), heads: Heads::default(), len: 0 }
     }
+}
+
+/// How many of these spans, which are ordered by start, start before then.
+fn starting_before(spans: &[(i64, i64)], start: i64) -> usize {
+    let mut passed = 0;
+    while spans.get(passed + STRIDE - 1).is_some_and(|span| span.0 < start) {
+        passed += STRIDE;
+    }
+    passed + spans[passed..].iter().take_while(|span| span.0 < start).count()
 }
 
 impl<C, V> Block<C, V> {
@@ -100,6 +116,31 @@ impl<C: Ord, V> Index<C, V> {
         match rows[from..from + ties].binary_search_by(|(c, _)| c.cmp(content)) {
             Ok(at) => Ok(Place { block, at: from + at }),
             Err(at) => Err(Place { block, at: from + at }),
+        }
+    }
+
+    /// The places of rows that are in order of `(start, content)`: what [`Index::find`] says of each.
+    pub(crate) fn find_each<'c>(
+        &self,
+        wanted: impl ExactSizeIterator<Item = (i64, &'c C)>,
+        mut found: impl FnMut(Result<Place, Place>),
+    ) where
+        C: 'c,
+    {
+        if wanted.len() * DENSE < self.len {
+            return wanted.for_each(|(start, content)| found(self.find(start, content)));
+        }
+        let heads = self.heads.as_slice();
+        let mut place = Place::default();
+        for (start, content) in wanted {
+            while heads.get(place.block + 1).is_some_and(|head| head.start < start) {
+                place = Place { block: place.block + 1, at: 0 };
+            }
+            let spans = self.blocks.get(place.block).map_or(&[][..], |block| &block.spans);
+            place.at += starting_before(&spans[place.at..], start);
+            let next = spans.get(place.at).map(|span| span.0);
+            let is_tie = next.or(heads.get(place.block + 1).map(|head| head.start)) == Some(start);
+            found(if is_tie { self.find(start, content) } else { Err(place) });
         }
     }
 
@@ -170,9 +211,10 @@ impl<C: Ord, V> Index<C, V> {
                     place = Place { block: place.block + 1, at: 0 };
                     continue;
                 }
-                let upto = place.at + of_rows[place.at..].partition_point(|row| row.0 < start);
-                seen += upto - place.at;
-                for (row, (content, value)) in of_rows[place.at..upto].iter().zip(&mut rows[place.at..upto]) {
+                let before = of_rows[place.at..].iter().take_while(|row| row.0 < start);
+                let mut passed = 0;
+                for (row, (content, value)) in before.zip(&mut rows[place.at..]) {
+                    passed += 1;
                     if row.1 > start {
                         for m in (n..spans.len()).take_while(|m| spans[*m].span().0 < row.1) {
                             pair(m, content, value);
@@ -180,8 +222,9 @@ impl<C: Ord, V> Index<C, V> {
                         }
                     }
                 }
-                place.at = upto;
-                if upto < of_rows.len() {
+                seen += passed;
+                place.at += passed;
+                if place.at < of_rows.len() {
                     break;
                 }
                 place = Place { block: place.block + 1, at: 0 };

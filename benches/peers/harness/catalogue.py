@@ -1,6 +1,7 @@
 """What is compared: each tool in the forms in which its users would write the workload."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 
 RENDERED = "rendered"
 LISTS = "lists"
@@ -23,6 +24,8 @@ class Variant:
     against: str = "default"
     # Only with --all.
     extra: bool = False
+    # Numbers of threads with --brief: the fastest form of each tool, and what ours is asked to beat.
+    brief: tuple = ()
     note: str = ""
 
     @property
@@ -31,35 +34,35 @@ class Variant:
 
 
 VARIANTS = [
-    Variant("flowstone", "documents", RENDERED, corrections=True, note="`state: none`, as the peers run"),
-    Variant("flowstone", "lists", LISTS, corrections=True, note="`discard: { render: false }`"),
-    Variant("flowstone", "journal", RENDERED, corrections=True, note="with the journal on a local disk"),
+    Variant("flowstone", "documents", RENDERED, corrections=True, brief=(1, 2), note="`state: none`, as the peers run"),
+    Variant("flowstone", "lists", LISTS, corrections=True, brief=(1, 2), note="`discard: { render: false }`"),
+    Variant("flowstone", "journal", RENDERED, corrections=True, brief=(1, 2), note="with the journal on a local disk"),
     Variant(
         "flowstone", "every-second", RENDERED, final=False, corrections=True,
-        note="`run` with the journal, epochs of 1 s: documents as they change",
+        brief=(1, 2), note="`run` with the journal, epochs of 1 s: documents as they change",
     ),
     Variant("duckdb", "plain", RENDERED, threads=(2,), note="`list(… ORDER BY …)`, `to_json`"),
-    Variant("duckdb", "ranked", RENDERED, note="ordered once by a window, children rendered once"),
-    Variant("duckdb", "lists", LISTS, note="ordered once by a window"),
+    Variant("duckdb", "ranked", RENDERED, brief=(1, 2), note="ordered once by a window, children rendered once"),
+    Variant("duckdb", "lists", LISTS, brief=(1, 2), note="ordered once by a window"),
     Variant("polars", "structs", RENDERED, note="in-memory engine, `struct.json_encode`"),
-    Variant("polars", "strings", RENDERED, note="in-memory engine, children rendered once"),
-    Variant("polars", "lists", LISTS, note="in-memory engine"),
+    Variant("polars", "strings", RENDERED, brief=(1, 2), note="in-memory engine, children rendered once"),
+    Variant("polars", "lists", LISTS, brief=(1, 2), note="in-memory engine"),
     Variant("polars", "structs-streaming", RENDERED, extra=True, note="streaming engine"),
     Variant("polars", "strings-streaming", RENDERED, extra=True, note="streaming engine"),
     Variant("polars", "lists-streaming", LISTS, extra=True, note="streaming engine"),
-    Variant("bytewax", "bucket", RENDERED, threads=(1,), note="keyed by asset and bucket, `fold_final`"),
-    Variant("bytewax", "asset", RENDERED, threads=(1,), note="keyed by asset, swept in Python at the end"),
+    Variant("bytewax", "bucket", RENDERED, threads=(1,), brief=(1,), note="keyed by asset and bucket, `fold_final`"),
+    Variant("bytewax", "asset", RENDERED, threads=(1,), brief=(1,), note="keyed by asset, swept in Python at the end"),
     Variant("bytewax", "asset-lists", LISTS, threads=(1,), note="keyed by asset, swept in Python at the end"),
     Variant("pathway", "bucket", RENDERED, threads=(1,), note="`flatten`, grouped by asset and bucket"),
-    Variant("pathway", "asset", RENDERED, note="grouped by asset, swept in Python"),
+    Variant("pathway", "asset", RENDERED, brief=(1,), note="grouped by asset, swept in Python"),
     Variant("pathway", "bucket-lists", LISTS, threads=(1,), note="`flatten`, grouped by asset and bucket"),
-    Variant("flink", "batch", RENDERED, corrections=True, note="batch mode, documents at the end"),
+    Variant("flink", "batch", RENDERED, corrections=True, brief=(1,), note="batch mode, documents at the end"),
     Variant("flink", "batch-inserts", RENDERED, threads=(1,), note="without the operator by annotation_id: inserts only"),
     Variant("flink", "batch-lists", LISTS, corrections=True, note="batch mode, documents at the end"),
-    Variant("flink", "stream-end", RENDERED, corrections=True, note="streaming mode, documents at the end"),
+    Variant("flink", "stream-end", RENDERED, corrections=True, brief=(1,), note="streaming mode, documents at the end"),
     Variant(
         "flink", "stream-1s", RENDERED, final=False, corrections=True, against="every-second",
-        note="streaming mode, documents as they change, every second",
+        brief=(1,), note="streaming mode, documents as they change, every second",
     ),
     Variant(
         "flink", "stream-each", RENDERED, threads=(1,), final=False, corrections=True, against="every-second", extra=True,
@@ -70,12 +73,12 @@ VARIANTS = [
 TOOLS = list(dict.fromkeys(variant.tool for variant in VARIANTS))
 
 
-def chosen(tools, patterns, with_extra):
+def chosen(tools, patterns, with_extra, brief=False):
     """The variants of these tools whose names match one of the patterns."""
-    from fnmatch import fnmatch
-
     found = [variant for variant in VARIANTS if variant.tool in tools]
     found = [variant for variant in found if any(fnmatch(variant.name, pattern) for pattern in patterns)]
+    if brief:
+        return [replace(variant, threads=variant.brief) for variant in found if variant.brief]
     return [variant for variant in found if with_extra or not variant.extra]
 
 

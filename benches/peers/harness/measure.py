@@ -48,9 +48,15 @@ def run(command, limit_s, memory_bytes, directory=None, env=None):
     if watch.reason:
         raise Failed(watch.reason)
     if process.returncode != 0:
-        last = [line for line in err.decode(errors="replace").splitlines() if line.strip(" ^~")][-1:] or ["it said nothing"]
-        raise Failed(f"ended with {process.returncode}: {last[0][:300]}")
+        raise Failed(f"ended with {process.returncode}: {why(err.decode(errors='replace'))[:300]}")
     return Ran(wall_s, usage.ru_utime + usage.ru_stime, max(usage.ru_maxrss / 1024, watch.most_bytes / 2**20), out.decode())
+
+
+def why(said):
+    """The line that tells most: the last cause of a Java exception, or else the last line."""
+    lines = [line.strip() for line in said.splitlines() if line.strip(" ^~\t")]
+    causes = [line for line in lines if line.startswith("Caused by:")]
+    return (causes or lines or ["it said nothing"])[-1]
 
 
 def drain(process):

@@ -22,6 +22,8 @@ class Session:
         self.scratch = environment.place / "scratch"
         self.documents = environment.place / "documents.ndjson"
         self.unavailable = {}
+        # When it began, and how long each round of runs took.
+        self.began, self.rounds_s = time.monotonic(), []
 
     def run(self, variants):
         """Everything that is not done yet."""
@@ -37,6 +39,9 @@ class Session:
                 for variant in variants:
                     self.verify(variant, length, inputs[length])
         for number in range(1, self.options.runs + 1):
+            if not self.has_time(number):
+                break
+            began = time.monotonic()
             for length in self.options.lengths:
                 # Another one begins each round, so that nobody always comes after the same one.
                 turn = number % len(variants) if variants else 0
@@ -44,7 +49,19 @@ class Session:
                     for threads in variant.threads:
                         if threads in self.options.threads:
                             self.time(variant, threads, length, number, inputs[length])
+            self.rounds_s.append(time.monotonic() - began)
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def has_time(self, number):
+        """Whether to begin another round: one after the other of the same length as the last one. All or none of the forms get
+        another run, so that none is measured better than others."""
+        if self.options.minutes is None or not self.rounds_s:
+            return True
+        left_s = self.options.minutes * 60 - (time.monotonic() - self.began)
+        if left_s >= self.rounds_s[-1]:
+            return True
+        say(f"no time for round {number}: the last one took {self.rounds_s[-1] / 60:.0f} minutes, and {max(0, left_s) / 60:.0f} are left")
+        return False
 
     def input(self, size, length, corrected=False, with_documents=False):
         place = self.environment.place / "data"

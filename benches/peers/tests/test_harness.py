@@ -102,6 +102,12 @@ class Measure(unittest.TestCase):
         self.assertLess(time.monotonic() - began, 40)
 
 
+    def test_of_a_java_exception_the_cause_is_told(self):
+        said = "Exception in thread main: it failed\n\tat A.b\nCaused by: the heartbeat stopped\n\t... 31 more\n"
+        self.assertEqual(measure.why(said), "Caused by: the heartbeat stopped")
+        self.assertEqual([measure.why(said) for said in ("one\ntwo\n  ^~~~\n", "")], ["two", "it said nothing"])
+
+
 class Stub:
     """An environment whose only tool is a line of Python."""
 
@@ -119,7 +125,7 @@ class Sessions(Temporary):
 
     def session(self, said):
         options = types.SimpleNamespace(
-            limit=20, memory=1, runs=3, slow_runs=1, threads=[1], lengths=["3s"], size=workload.QUICK
+            limit=20, memory=1, runs=3, slow_runs=1, threads=[1], lengths=["3s"], size=workload.QUICK, minutes=None
         )
         self.stub = Stub(self.folder, said)
         return Session(self.stub, results.Results(self.folder / "results.ndjson", self.HEADER), options)
@@ -159,6 +165,23 @@ class Sessions(Temporary):
         session = self.session(self.SAID)
         wanted = [session.wanted([{"wall_s": seconds}]) for seconds in (5, 61, 241)]
         self.assertEqual(wanted, [3, 1, 1])
+
+
+    def test_no_round_begins_that_would_end_too_late(self):
+        session = self.session(self.SAID)
+        session.options.minutes = 10
+        self.assertTrue(session.has_time(1), "the first round is whole")
+        session.rounds_s.append(200)
+        self.assertTrue(session.has_time(2))
+        session.began -= 9 * 60
+        self.assertFalse(session.has_time(3))
+
+    def test_the_brief_comparison_has_a_form_of_each_tool_and_form_of_result(self):
+        brief = catalogue.chosen(catalogue.TOOLS, ["*"], False, brief=True)
+        self.assertEqual({variant.tool for variant in brief}, set(catalogue.TOOLS))
+        for tool in ["flowstone", "duckdb", "polars"]:
+            self.assertEqual({v.form for v in brief if v.tool == tool}, {catalogue.RENDERED, catalogue.LISTS})
+        self.assertTrue(all(set(v.threads) <= set(catalogue.by_name(v.tool, v.name).threads) for v in brief))
 
 
 class Reports(unittest.TestCase):

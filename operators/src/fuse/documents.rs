@@ -176,12 +176,18 @@ impl<'a, K: ?Sized, C: Clone, E: FnMut(Emission<C>)> Documents<'a, K, C, E> {
 
     /// Whether there are enough kinds, and all that are required. Kinds ascend with the ranks.
     fn accepts(&self, ranks: &[u32]) -> bool {
-        let (Some(mut required), false) = (self.required, ranks.is_empty()) else { return false };
-        let (mut kinds, mut last) = (0, None);
+        let (Some(mut required), Some(first), Some(last)) = (self.required, ranks.first(), ranks.last()) else {
+            return false;
+        };
+        // As a rule two kinds are enough, and both ends tell.
+        if self.options.min_kinds <= 2 && required.is_empty() {
+            return self.options.min_kinds < 2 || self.kind(*first) != self.kind(*last);
+        }
+        let (mut kinds, mut seen) = (0, None);
         for rank in ranks {
-            let kind = self.entries[*rank as usize].kind;
-            if last != Some(kind) {
-                (kinds, last) = (kinds + 1, Some(kind));
+            let kind = self.kind(*rank);
+            if seen != Some(kind) {
+                (kinds, seen) = (kinds + 1, Some(kind));
                 if required.first() == Some(&kind) {
                     required = &required[1..];
                 }
@@ -191,6 +197,10 @@ impl<'a, K: ?Sized, C: Clone, E: FnMut(Emission<C>)> Documents<'a, K, C, E> {
             }
         }
         false
+    }
+
+    fn kind(&self, rank: u32) -> u32 {
+        self.entries[rank as usize].kind
     }
 }
 

@@ -119,7 +119,7 @@ fn update_spans<K: Ord + ?Sized, C: Ord + Clone>(
         rest = later;
         let before = timeline.overlapping(grid.start_ns(start), grid.start_ns(end));
         entries.clear();
-        entries.extend(before.map(|(start_ns, end_ns, c)| entry(c, 0, Interval::new(start_ns, end_ns), grid)));
+        before.for_each(|(start_ns, end_ns, c)| entries.push(entry(c, 0, Interval::new(start_ns, end_ns), grid)));
         entries.extend(here.iter().map(|(_, e)| **e));
         order(&mut entries, &facets.kind);
         let required = required(&entries, options, &facets.kind);

@@ -9,7 +9,7 @@ pub(crate) use apply::Op;
 use heads::{Head, Heads};
 
 /// So many rows are in a block at most.
-const BLOCK: usize = 128;
+const BLOCK: usize = 64;
 /// With at least one row to be found for so many others it is quicker to run along all of them than to look for each: memory
 /// comes in time where it is read in order.
 pub(crate) const DENSE: usize = 128;
@@ -157,9 +157,9 @@ impl<C: Ord, V> Index<C, V> {
             next = b + 1;
             Some(&self.blocks[b])
         });
+        // Where a block's spans end that start before `end` is not searched for: they are looked at one after the other anyway.
         blocks.flat_map(move |block| {
-            let upto = block.spans.partition_point(|span| span.0 < end);
-            let pairs = block.spans[..upto].iter().zip(&block.rows);
+            let pairs = block.spans.iter().zip(&block.rows).take_while(move |(span, _)| span.0 < end);
             pairs.filter(move |(span, _)| span.1 > start).map(|(span, (c, v))| (span.0, span.1, c, v))
         })
     }

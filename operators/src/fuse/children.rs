@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The children of a [`Moment`](super::Moment), in their order: places in a pool, which all documents share that one epoch
-/// makes of a span of one key.
+/// makes of one key.
 ///
 /// Neighbouring documents have most of their children in common. As places they take four bytes each and no counter is
 /// touched for them; and whoever renders documents can render a pool's annotations once. The lists of places of many

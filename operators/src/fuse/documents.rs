@@ -1,4 +1,4 @@
-//! The documents of one span: which there are before and after an epoch, and what is put out of them.
+//! The documents of one key: which there are before and after an epoch, and what is put out of them.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(super) enum Content<C> {
 /// A sheet is full with so many places, or with the document that comes to more.
 const SHEET: usize = 1 << 12;
 
-/// What forming documents needs room for; kept, so that no span allocates it.
+/// What forming documents needs room for; kept, so that no key allocates it.
 #[derive(Default)]
 pub(super) struct Room {
     sweep: Sweep,
@@ -55,7 +55,7 @@ enum List {
     TooMany(usize),
 }
 
-/// Forms the documents of one span.
+/// Forms the documents of one key.
 pub(super) struct Documents<'a, K: ?Sized, C, E> {
     entries: &'a [Entry<'a, C>],
     options: &'a FuseOptions<K>,
@@ -68,13 +68,11 @@ pub(super) struct Documents<'a, K: ?Sized, C, E> {
 }
 
 impl<'a, K: ?Sized, C: Clone, E: FnMut(Emission<C>)> Documents<'a, K, C, E> {
-    /// Emits those documents of cells `[start, end)` whose content changes, those of earlier times first. `entries` are ordered
-    /// as children are.
+    /// Emits those documents whose content changes, those of earlier times first. `entries` are ordered as children are.
     pub(super) fn emit(
         entries: &'a [Entry<'a, C>],
         required: Option<&'a [u32]>,
         options: &'a FuseOptions<K>,
-        (start, end): (i64, i64),
         room: &'a mut Room,
         emit: E,
     ) {
@@ -82,15 +80,15 @@ impl<'a, K: ?Sized, C: Clone, E: FnMut(Emission<C>)> Documents<'a, K, C, E> {
         diffs.read(entries);
         let mut documents = Documents { entries, options, required, pool: None, draft, emit };
         match options.emit {
-            Emit::Buckets(_) => documents.buckets(start, end, sweep, diffs),
-            Emit::Runs(_) | Emit::Segments => documents.runs(start, end, sweep, diffs, sides),
+            Emit::Buckets(_) => documents.buckets(sweep, diffs),
+            Emit::Runs(_) | Emit::Segments => documents.runs(sweep, diffs, sides),
         }
         documents.flush();
     }
 
     /// One document a cell. Cells that no changed entry covers are passed over.
-    fn buckets(&mut self, start: i64, end: i64, sweep: &mut Sweep, diffs: &Diffs) {
-        sweep.visit(self.entries, start, end, |start, end, ranks| {
+    fn buckets(&mut self, sweep: &mut Sweep, diffs: &Diffs) {
+        sweep.visit(self.entries, |start, end, ranks| {
             if diffs.change(ranks) {
                 for diff in [-1i8, 1] {
                     self.form(start, end, diff, |side| diffs.side(ranks, diff, side));
@@ -100,9 +98,9 @@ impl<'a, K: ?Sized, C: Clone, E: FnMut(Emission<C>)> Documents<'a, K, C, E> {
     }
 
     /// One document a run. Runs that are the same before and after are passed over.
-    fn runs(&mut self, start: i64, end: i64, sweep: &mut Sweep, diffs: &Diffs, sides: &mut [Runs; 2]) {
+    fn runs(&mut self, sweep: &mut Sweep, diffs: &Diffs, sides: &mut [Runs; 2]) {
         let [before, after] = sides;
-        sweep.visit(self.entries, start, end, |start, end, ranks| {
+        sweep.visit(self.entries, |start, end, ranks| {
             before.prolong(start, end, |side| diffs.side(ranks, -1, side));
             after.prolong(start, end, |side| diffs.side(ranks, 1, side));
         });

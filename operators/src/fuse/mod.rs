@@ -10,8 +10,8 @@
 //! | `crate::timeline` | the state: annotations of one key, by duration class and start |
 //! | [`children`](Children) | the children of a document: places in a shared pool |
 //! | `sweep` | from intervals to stretches with a constant set of children |
-//! | `update` | one epoch of one key: dirty spans |
-//! | `documents` | of a span: documents before and after |
+//! | `update` | one epoch of one key: what changes, and what is there around it |
+//! | `documents` | the documents before and after |
 //! | `operator` | the dataflow shell: exchange, epochs, yielding |
 
 mod children;

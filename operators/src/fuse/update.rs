@@ -60,14 +60,19 @@ pub(super) fn update<K: Ord + ?Sized, C: Ord + Clone>(
     let grid = options.emit.grid();
     timeline.settle(&facets.interval);
     let net = net(timeline, changes, facets, grid);
-    if timeline.is_empty() {
-        // There is nothing to look up between the changes: one sweep over all.
-        let start = net.iter().map(|e| e.start).min().unwrap_or_default();
-        let end = net.iter().map(|e| e.end).max().unwrap_or_default();
+    let kept: Vec<_> = match timeline.is_empty() {
+        true => Vec::new(),
+        false => spans(timeline, &net, options).iter().flat_map(|span| kept(timeline, *span, grid)).collect(),
+    };
+    if kept.is_empty() {
         let required = required(&net, options, &facets.kind);
-        Documents::emit(&net, required.as_deref(), options, (start, end), room, emit);
+        Documents::emit(&net, required.as_deref(), options, room, emit);
     } else {
-        update_spans(timeline, &net, options, facets, room, emit);
+        let mut entries = kept;
+        entries.extend_from_slice(&net);
+        order(&mut entries, &facets.kind);
+        let required = required(&entries, options, &facets.kind);
+        Documents::emit(&entries, required.as_deref(), options, room, emit);
     }
     if more {
         timeline.insert(net.iter().filter(|e| e.diff > 0).map(|e| (e.interval, e.content)).collect());
@@ -93,38 +98,32 @@ fn net<'a, K: Ord + ?Sized, C: Ord + Clone>(
     net
 }
 
-/// Sweeps the spans of the changes, together with what is there.
-fn update_spans<K: Ord + ?Sized, C: Ord + Clone>(
+/// The spans of the changes: cells in which there may be other documents than before.
+fn spans<K: Ord + ?Sized, C: Ord + Clone>(
     timeline: &Timeline<C>,
     net: &[Entry<'_, C>],
     options: &FuseOptions<K>,
-    facets: &Facets<impl Fn(&C) -> Interval, impl Fn(&C) -> &K>,
-    room: &mut Room,
-    emit: &mut impl FnMut(Emission<C>),
-) {
-    let grid = options.emit.grid();
+) -> Vec<(i64, i64)> {
     let mut spans: Vec<(i64, i64)> = net.iter().map(|e| (e.start, e.end)).collect();
     coalesce(&mut spans);
     if !matches!(options.emit, Emit::Buckets(_)) {
-        spans.iter_mut().for_each(|span| *span = extend(timeline, grid, *span));
+        spans.iter_mut().for_each(|span| *span = extend(timeline, options.emit.grid(), *span));
         coalesce(&mut spans);
     }
-    // Stable, so that the entries of a span stay in order.
-    let mut by_span: Vec<_> = net.iter().map(|e| (spans.partition_point(|span| span.0 <= e.start), e)).collect();
-    by_span.sort_by_key(|(span, _)| *span);
-    let mut rest = by_span.as_slice();
-    let mut entries: Vec<Entry<'_, C>> = Vec::new();
-    for (n, &(start, end)) in (1..).zip(&spans) {
-        let (here, later) = rest.split_at(rest.partition_point(|(span, _)| *span == n));
-        rest = later;
-        let before = timeline.overlapping(grid.start_ns(start), grid.start_ns(end));
-        entries.clear();
-        before.for_each(|(start_ns, end_ns, c)| entries.push(entry(c, 0, Interval::new(start_ns, end_ns), grid)));
-        entries.extend(here.iter().map(|(_, e)| **e));
-        order(&mut entries, &facets.kind);
-        let required = required(&entries, options, &facets.kind);
-        Documents::emit(&entries, required.as_deref(), options, (start, end), room, &mut *emit);
-    }
+    spans
+}
+
+/// What stays as it is in a span. Cut to the span, so that one sweep goes over all spans of a key, and over nothing between
+/// them; what reaches into two of them is there twice.
+fn kept<C: Ord + Clone>(
+    timeline: &Timeline<C>,
+    (start, end): (i64, i64),
+    grid: Grid,
+) -> impl Iterator<Item = Entry<'_, C>> {
+    timeline.overlapping(grid.start_ns(start), grid.start_ns(end)).map(move |(start_ns, end_ns, content)| {
+        let whole = entry(content, 0, Interval::new(start_ns, end_ns), grid);
+        Entry { start: whole.start.max(start), end: whole.end.min(end), ..whole }
+    })
 }
 
 fn entry<C>(content: &C, diff: i32, interval: Interval, grid: Grid) -> Entry<'_, C> {

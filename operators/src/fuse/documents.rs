@@ -87,9 +87,9 @@ impl<'a, K: ?Sized, C: Clone, E: FnMut(Emission<C>)> Documents<'a, K, C, E> {
     }
 
     /// One document a cell. Cells that no changed entry covers are passed over.
-    fn buckets(&mut self, sweep: &mut Sweep, diffs: &Diffs) {
+    fn buckets(&mut self, sweep: &mut Sweep, diffs: &mut Diffs) {
         sweep.visit(self.entries, |start, end, ranks| {
-            if diffs.change(ranks) {
+            if diffs.find(ranks) {
                 for diff in [-1i8, 1] {
                     self.form(start, end, diff, |side| diffs.side(ranks, diff, side));
                 }
@@ -98,9 +98,10 @@ impl<'a, K: ?Sized, C: Clone, E: FnMut(Emission<C>)> Documents<'a, K, C, E> {
     }
 
     /// One document a run. Runs that are the same before and after are passed over.
-    fn runs(&mut self, sweep: &mut Sweep, diffs: &Diffs, sides: &mut [Runs; 2]) {
+    fn runs(&mut self, sweep: &mut Sweep, diffs: &mut Diffs, sides: &mut [Runs; 2]) {
         let [before, after] = sides;
         sweep.visit(self.entries, |start, end, ranks| {
+            diffs.find(ranks);
             before.prolong(start, end, |side| diffs.side(ranks, -1, side));
             after.prolong(start, end, |side| diffs.side(ranks, 1, side));
         });
@@ -206,36 +207,42 @@ impl<'a, K: ?Sized, C: Clone, E: FnMut(Emission<C>)> Documents<'a, K, C, E> {
 #[derive(Default)]
 struct Diffs {
     diffs: Vec<i8>,
-    /// Whether something is removed, and whether something is added.
-    removes: bool,
-    adds: bool,
-    /// Whether something stays as it is.
-    keeps: bool,
+    /// Whether all are added: a list is then all of one side, and nothing of the other.
+    all_added: bool,
+    /// Where those that change are in the list at hand, if there are others.
+    changed: Vec<usize>,
 }
 
 impl Diffs {
     fn read<C>(&mut self, entries: &[Entry<'_, C>]) {
         self.diffs.clear();
         self.diffs.extend(entries.iter().map(|entry| entry.diff.signum() as i8));
-        let any = |wanted: i8| self.diffs.contains(&wanted);
-        (self.removes, self.keeps, self.adds) = (any(-1), any(0), any(1));
+        self.all_added = self.diffs.iter().all(|diff| *diff > 0);
     }
 
-    /// Whether any of these is changed.
-    fn change(&self, ranks: &[u32]) -> bool {
-        !self.keeps || ranks.iter().any(|rank| self.diffs[*rank as usize] != 0)
-    }
-
-    /// Appends the ranks that count before (`diff` -1) or after (+1) the epoch.
-    fn side(&self, ranks: &[u32], diff: i8, side: &mut Vec<u32>) {
-        // The opposite of a side's own changes is what it lacks.
-        let lacks = if diff > 0 { self.removes } else { self.adds };
-        let has_others = self.keeps || if diff > 0 { self.adds } else { self.removes };
-        match (lacks, has_others) {
-            (false, _) => side.extend_from_slice(ranks),
-            (true, true) => side.extend(ranks.iter().filter(|rank| self.diffs[**rank as usize] * diff >= 0)),
-            (true, false) => {}
+    /// Takes a list of ranks at hand; whether any of them change.
+    fn find(&mut self, ranks: &[u32]) -> bool {
+        self.changed.clear();
+        if self.all_added {
+            return true;
         }
+        let changes = |(_, rank): &(usize, &u32)| self.diffs[**rank as usize] != 0;
+        self.changed.extend(ranks.iter().enumerate().filter(changes).map(|(at, _)| at));
+        !self.changed.is_empty()
+    }
+
+    /// Appends those of the ranks at hand that count before (`diff` -1) or after (+1) the epoch: all but the few that are changed
+    /// the other way.
+    fn side(&self, ranks: &[u32], diff: i8, side: &mut Vec<u32>) {
+        if self.all_added && diff < 0 {
+            return;
+        }
+        let mut from = 0;
+        for at in self.changed.iter().copied().filter(|at| self.diffs[ranks[*at] as usize] == -diff) {
+            side.extend_from_slice(&ranks[from..at]);
+            from = at + 1;
+        }
+        side.extend_from_slice(&ranks[from..]);
     }
 }
 

@@ -60,15 +60,14 @@ pub(super) fn update<K: Ord + ?Sized, C: Ord + Clone>(
     let grid = options.emit.grid();
     timeline.settle(&facets.interval);
     let net = net(timeline, changes, facets, grid);
-    let kept: Vec<_> = match timeline.is_empty() {
-        true => Vec::new(),
-        false => spans(timeline, &net, options).iter().flat_map(|span| kept(timeline, *span, grid)).collect(),
-    };
-    if kept.is_empty() {
+    let mut entries = Vec::new();
+    if !timeline.is_empty() {
+        spans(timeline, &net, options).iter().for_each(|span| add_kept(timeline, *span, grid, &mut entries));
+    }
+    if entries.is_empty() {
         let required = required(&net, options, &facets.kind);
         Documents::emit(&net, required.as_deref(), options, room, emit);
     } else {
-        let mut entries = kept;
         entries.extend_from_slice(&net);
         order(&mut entries, &facets.kind);
         let required = required(&entries, options, &facets.kind);
@@ -113,17 +112,18 @@ fn spans<K: Ord + ?Sized, C: Ord + Clone>(
     spans
 }
 
-/// What stays as it is in a span. Cut to the span, so that one sweep goes over all spans of a key, and over nothing between
-/// them; what reaches into two of them is there twice.
-fn kept<C: Ord + Clone>(
-    timeline: &Timeline<C>,
+/// Adds what stays as it is in a span. Cut to the span, so that one sweep goes over all spans of a key, and over nothing
+/// between them; what reaches into two of them is there twice.
+fn add_kept<'a, C: Ord + Clone>(
+    timeline: &'a Timeline<C>,
     (start, end): (i64, i64),
     grid: Grid,
-) -> impl Iterator<Item = Entry<'_, C>> {
-    timeline.overlapping(grid.start_ns(start), grid.start_ns(end)).map(move |(start_ns, end_ns, content)| {
+    entries: &mut Vec<Entry<'a, C>>,
+) {
+    timeline.overlapping(grid.start_ns(start), grid.start_ns(end)).for_each(|(start_ns, end_ns, content)| {
         let whole = entry(content, 0, Interval::new(start_ns, end_ns), grid);
-        Entry { start: whole.start.max(start), end: whole.end.min(end), ..whole }
-    })
+        entries.push(Entry { start: whole.start.max(start), end: whole.end.min(end), ..whole });
+    });
 }
 
 fn entry<C>(content: &C, diff: i32, interval: Interval, grid: Grid) -> Entry<'_, C> {

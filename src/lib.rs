@@ -84,12 +84,12 @@
 //! | [`flowstone_operators`] | the operators themselves, in a crate of their own |
 //! | [`runtime`] | a run: workers, epochs, which operator feeds which, how it ends |
 //! | [`sink`] | where results go |
-//! | `query` | search in an index of moments (with the feature `tantivy`) |
+//! | `query` | search in an index of moments (with the feature `tantivy`; with `elasticsearch`, too, in one of a server) |
 //! | [`generate`] | synthetic archives |
 //! | [`mod@bench`] | benchmarks to run anywhere |
 //! | [`cli`] | the commands of the program |
 //!
-//! Features, on by default: `sqlite` and `tantivy`, one for each embedded store.
+//! Features, on by default, one for each kind of store: `sqlite`, `tantivy`, `elasticsearch`, `cassandra`.
 
 pub mod bench;
 pub mod cli;

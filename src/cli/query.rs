@@ -1,14 +1,14 @@
 //! `flowstone query`
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::RangedU64ValueParser;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::json;
 
 use super::Failure;
-use crate::query::{self, Annotation, Clause, Hit, Mode, Query, Window, timecode};
+use crate::query::{self, Annotation, Clause, Hit, Mode, Query, QueryError, Window, timecode};
 use crate::record::Scalar;
 
 /// Searches an index of moments.
@@ -18,8 +18,18 @@ use crate::record::Scalar;
 #[command(after_help = CLAUSES)]
 #[command(group = clap::ArgGroup::new("clauses").required(true).multiple(true).args(["all", "any"]))]
 pub struct Args {
-    /// The directory of the index, as the `path` of the sink in the pipeline file.
+    /// The directory of the index, as the `path` of the sink in the pipeline file; with --elasticsearch, the name of the
+    /// index or of its alias.
     index: PathBuf,
+    /// Searches an index of this Elasticsearch or OpenSearch: http://HOST:9200. As whom is said by the environment variables
+    /// ELASTICSEARCH_API_KEY, or ELASTICSEARCH_USER and ELASTICSEARCH_PASSWORD.
+    #[cfg(feature = "elasticsearch")]
+    #[arg(long, value_name = "URL")]
+    elasticsearch: Option<String>,
+    /// A PEM file with the certificate of who has signed the server's.
+    #[cfg(feature = "elasticsearch")]
+    #[arg(long, value_name = "FILE", requires = "elasticsearch")]
+    ca: Option<PathBuf>,
     /// A clause that must hold; all of them at once. See below.
     #[arg(long, value_name = "CLAUSE")]
     all: Vec<Clause>,
@@ -79,7 +89,8 @@ fn confidence(text: &str) -> Result<f64, String> {
 
 pub fn main(args: &Args, json: bool) -> Result<(), Failure> {
     let query = args.query()?;
-    let hits = query::search(&args.index, &query).map_err(Failure::run)?;
+    let place = args.place();
+    let hits = place.search(&query).map_err(Failure::run)?;
     let printed = if json { write_json(&hits) } else { write_table(&hits) };
     match printed {
         // Whoever read the output has seen enough.
@@ -88,7 +99,7 @@ pub fn main(args: &Args, json: bool) -> Result<(), Failure> {
     }
     if hits.is_empty() {
         eprintln!("nothing found");
-        for hint in unknown_types(&query, &query::types(&args.index).map_err(Failure::run)?) {
+        for hint in unknown_types(&query, &place.types().map_err(Failure::run)?) {
             eprintln!("{hint}");
         }
     } else if args.limit == Some(hits.len()) {
@@ -97,7 +108,49 @@ pub fn main(args: &Args, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What is searched.
+enum Place<'a> {
+    Directory(&'a Path),
+    #[cfg(feature = "elasticsearch")]
+    Server(query::elasticsearch::Server),
+}
+
+impl Place<'_> {
+    fn search(&self, query: &Query) -> Result<Vec<Hit>, QueryError> {
+        match self {
+            Place::Directory(path) => query::search(path, query),
+            #[cfg(feature = "elasticsearch")]
+            Place::Server(server) => query::elasticsearch::search(server, query),
+        }
+    }
+
+    fn types(&self) -> Result<Vec<String>, QueryError> {
+        match self {
+            Place::Directory(path) => query::types(path),
+            #[cfg(feature = "elasticsearch")]
+            Place::Server(server) => query::elasticsearch::types(server),
+        }
+    }
+}
+
 impl Args {
+    fn place(&self) -> Place<'_> {
+        #[cfg(feature = "elasticsearch")]
+        if let Some(url) = &self.elasticsearch {
+            let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+            let secret = |name: &str| var(name).map(|value| value.as_str().into());
+            return Place::Server(query::elasticsearch::Server {
+                url: url.clone(),
+                index: self.index.to_string_lossy().into_owned(),
+                api_key: secret("ELASTICSEARCH_API_KEY"),
+                user: var("ELASTICSEARCH_USER"),
+                password: secret("ELASTICSEARCH_PASSWORD"),
+                ca: self.ca.clone(),
+            });
+        }
+        Place::Directory(&self.index)
+    }
+
     fn query(&self) -> Result<Query, Failure> {
         let window = Window { from_ns: self.from.unwrap_or(0), to_ns: self.to.unwrap_or(i64::MAX) };
         if window.from_ns >= window.to_ns {

@@ -98,7 +98,8 @@ impl SinkPlan {
     fn dead_letters() -> Self {
         let (from, after) = (DEAD_LETTERS.to_owned(), None);
         let on_lag = OnLag::Pause;
-        let spec = SinkSpec { from, after, on_lag, sqlite: None, tantivy: None, file: None, discard: None };
+        let (sqlite, tantivy, elasticsearch, cassandra, file, discard) = (None, None, None, None, None, None);
+        let spec = SinkSpec { from, after, on_lag, sqlite, tantivy, elasticsearch, cassandra, file, discard };
         SinkPlan { name: DEAD_LETTERS.to_owned(), from: Collection::DeadLetters, after: None, spec }
     }
 

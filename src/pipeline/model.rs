@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::remote::{CassandraSink, ElasticsearchSink};
 use super::units::{ByteSize, Span};
 use crate::record::FieldPath;
 
@@ -300,10 +301,10 @@ pub enum End {
     Inclusive,
 }
 
-/// A sink. Exactly one of `sqlite`, `tantivy`, `file` and `discard` says which kind.
+/// A sink. Exactly one of `sqlite`, `tantivy`, `elasticsearch`, `cassandra`, `file` and `discard` says which kind.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{ "required": ["sqlite"] }, { "required": ["tantivy"] }, { "required": ["file"] }, { "required": ["discard"] }]))]
+#[schemars(extend("oneOf" = [{ "required": ["sqlite"] }, { "required": ["tantivy"] }, { "required": ["elasticsearch"] }, { "required": ["cassandra"] }, { "required": ["file"] }, { "required": ["discard"] }]))]
 pub struct SinkSpec {
     /// The collection to write: a source, an operator, `NODE.rejected` of a `fuse`, or `dead_letters`.
     pub from: String,
@@ -316,6 +317,10 @@ pub struct SinkSpec {
     pub sqlite: Option<SqliteSink>,
     /// A search index of moments.
     pub tantivy: Option<TantivySink>,
+    /// An index of Elasticsearch or OpenSearch.
+    pub elasticsearch: Option<ElasticsearchSink>,
+    /// A table of Cassandra or ScyllaDB.
+    pub cassandra: Option<CassandraSink>,
     /// A directory of NDJSON files with change records.
     pub file: Option<FileSink>,
     /// Counts documents and bytes, and keeps nothing.

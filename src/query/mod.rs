@@ -16,6 +16,9 @@ pub use crate::sink::tantivy::Annotation;
 
 mod candidates;
 mod clause;
+#[cfg(feature = "elasticsearch")]
+pub mod elasticsearch;
+mod found;
 mod phrase;
 mod ranges;
 mod rank;
@@ -112,6 +115,15 @@ pub enum QueryError {
         path: PathBuf,
         /// How that is known.
         reason: String,
+    },
+    /// A server could not be asked.
+    #[error("could not search {object}")]
+    Server {
+        /// The index and the server.
+        object: String,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// It could not be read.
     #[error("could not search the index at {path:?}")]

@@ -1,6 +1,6 @@
 //! From moments to ranges: what the buckets cut up is put together, exactly.
 
-use super::scan::{Found, FoundMoment, Met, conditions};
+use super::found::{Found, FoundMoment, Met, conditions};
 use super::{Hit, Mode, Query};
 use crate::record::Scalar;
 

@@ -9,43 +9,14 @@ use tantivy::{DocId, SegmentReader, TantivyDocument, TantivyError};
 
 use super::Query;
 use super::candidates::IndexReader;
-use super::clause::Checked;
+use super::found::{Found, FoundMoment, Scan, scalar};
 use crate::record::Scalar;
 use crate::sink::tantivy::{Annotation, LARGE};
-
-/// What was found: moments of assets, and the annotations that meet clauses in them.
-#[derive(Default)]
-pub(super) struct Found {
-    /// The annotations that meet a clause.
-    pub annotations: Vec<Met>,
-    /// By asset, in any order.
-    pub assets: HashMap<Scalar, Vec<FoundMoment>>,
-}
-
-/// An annotation that meets a clause.
-pub(super) struct Met {
-    pub annotation: Annotation,
-    /// Which conditions it meets: the number of an `all` clause; the `any` clauses are one condition, the last.
-    pub conditions: Vec<usize>,
-}
-
-/// A moment in which every condition is met.
-pub(super) struct FoundMoment {
-    pub start_ns: i64,
-    pub end_ns: i64,
-    /// Indexes into [`Found::annotations`].
-    pub met: Vec<usize>,
-}
-
-/// How many conditions a moment must meet.
-pub(super) fn conditions(query: &Query) -> usize {
-    query.all.len() + usize::from(!query.any.is_empty())
-}
 
 pub(super) fn scan(index: &IndexReader, query: &Query) -> tantivy::Result<Found> {
     let candidates = index.candidates(query)?;
     let weight = candidates.weight(EnableScoring::disabled_from_searcher(&index.searcher))?;
-    let mut scan = Scan { query, known: HashMap::new(), found: Found::default() };
+    let mut scan = Scan::new(query);
     for segment in index.searcher.segment_readers() {
         let mut docs = Vec::new();
         let alive = segment.alive_bitset();
@@ -57,45 +28,6 @@ pub(super) fn scan(index: &IndexReader, query: &Query) -> tantivy::Result<Found>
         }
     }
     Ok(scan.found)
-}
-
-/// What the segments have in common.
-struct Scan<'a> {
-    query: &'a Query,
-    /// The annotations found so far, by their bytes in the index: one may be in several segments.
-    known: HashMap<Vec<u8>, usize>,
-    found: Found,
-}
-
-impl Scan<'_> {
-    /// The number of the annotation, if it meets a clause.
-    fn check(&mut self, bytes: &[u8]) -> tantivy::Result<Option<usize>> {
-        if let Some(number) = self.known.get(bytes) {
-            return Ok(Some(*number));
-        }
-        let annotation = Annotation::read(bytes).map_err(|error| corrupt(&format!("an annotation: {error}")))?;
-        let checked = Checked::new(&annotation);
-        if !checked.is_eligible(self.query) {
-            return Ok(None);
-        }
-        let all = self.query.all.iter().enumerate().filter(|(_, clause)| checked.meets(clause, self.query));
-        let mut conditions: Vec<usize> = all.map(|(number, _)| number).collect();
-        if self.query.any.iter().any(|clause| checked.meets(clause, self.query)) {
-            conditions.push(self.query.all.len());
-        }
-        if conditions.is_empty() {
-            return Ok(None);
-        }
-        let number = self.found.annotations.len();
-        self.found.annotations.push(Met { annotation, conditions });
-        self.known.insert(bytes.to_owned(), number);
-        Ok(Some(number))
-    }
-
-    fn meets_all(&self, met: &[usize]) -> bool {
-        let meets = |condition| met.iter().any(|n| self.found.annotations[*n].conditions.contains(&condition));
-        (0..conditions(self.query)).all(meets)
-    }
 }
 
 /// The columns of one segment.
@@ -174,7 +106,7 @@ impl<'a> SegmentScan<'a> {
             if bytes == LARGE {
                 values.insert(ordinal, ValueAt::Large);
             } else if result.is_ok() {
-                match scan.check(bytes) {
+                match check(scan, bytes) {
                     Ok(Some(number)) => {
                         values.insert(ordinal, ValueAt::Met(number));
                     }
@@ -190,7 +122,7 @@ impl<'a> SegmentScan<'a> {
     fn check_large(&self, scan: &mut Scan<'_>, doc: DocId, met: &mut Vec<usize>) -> tantivy::Result<()> {
         for value in self.stored(doc)?.get_all(self.index.fields.large) {
             let bytes = value.as_value().as_bytes().ok_or_else(|| corrupt("a large annotation"))?;
-            met.extend(scan.check(bytes)?);
+            met.extend(check(scan, bytes)?);
         }
         Ok(())
     }
@@ -230,15 +162,9 @@ enum ValueAt {
     Large,
 }
 
-/// A string or an integer.
-fn scalar(value: &serde_json::Value) -> Option<Scalar> {
-    match value {
-        serde_json::Value::String(text) => Some(Scalar::from(text.as_str())),
-        serde_json::Value::Number(number) => {
-            number.as_i64().map(Scalar::Int).or_else(|| number.as_u64().map(Scalar::UInt))
-        }
-        _ => None,
-    }
+/// The number of the annotation, if it meets a clause.
+fn check(scan: &mut Scan<'_>, bytes: &[u8]) -> tantivy::Result<Option<usize>> {
+    scan.check(bytes, || Annotation::read(bytes).map_err(|error| corrupt(&format!("an annotation: {error}"))))
 }
 
 fn corrupt(what: &str) -> TantivyError {

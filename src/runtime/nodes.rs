@@ -66,6 +66,12 @@ fn sink_settings(sink: &SinkSpec) -> Value {
     if let Some(tantivy) = &sink.tantivy {
         settings.insert("tantivy".to_owned(), without(tantivy, &["path", "commit"]));
     }
+    if let Some(elasticsearch) = &sink.elasticsearch {
+        settings.insert("elasticsearch".to_owned(), only(elasticsearch, &["deletes"]));
+    }
+    if let Some(cassandra) = &sink.cassandra {
+        settings.insert("cassandra".to_owned(), only(cassandra, &["partition", "clustering", "columns", "ttl"]));
+    }
     let kind = |name: &str, is_there: bool| is_there.then(|| (name.to_owned(), json!({})));
     settings.extend(kind("file", sink.file.is_some()).into_iter().chain(kind("discard", sink.discard.is_some())));
     Value::Object(settings)
@@ -75,6 +81,15 @@ fn without(spec: &impl Serialize, left_out: &[&str]) -> Value {
     let mut value = serde_json::to_value(spec).expect("settings are plain data");
     if let Value::Object(fields) = &mut value {
         fields.retain(|name, value| !left_out.contains(&name.as_str()) && !value.is_null());
+    }
+    value
+}
+
+/// Of a server's settings only what decides about content: the rest may be changed.
+fn only(spec: &impl Serialize, kept: &[&str]) -> Value {
+    let mut value = without(spec, &[]);
+    if let Value::Object(fields) = &mut value {
+        fields.retain(|name, _| kept.contains(&name.as_str()));
     }
     value
 }

@@ -8,7 +8,11 @@ use super::RunError;
 use super::metrics::Metrics;
 use crate::pipeline::DiscardSink;
 use crate::pipeline::compile::{Plan, SinkPlan};
+#[cfg(any(feature = "elasticsearch", feature = "cassandra"))]
+use crate::pipeline::layout::Layout;
 use crate::pipeline::resolve;
+#[cfg(any(feature = "elasticsearch", feature = "cassandra"))]
+use crate::sink::Place;
 use crate::sink::discard::Discard;
 use crate::sink::shell::Placement;
 use crate::sink::{Opened, SinkError, StoreState, Writer};
@@ -51,7 +55,7 @@ impl Stores {
         let sinks = plan.sinks.iter().enumerate().filter(|(_, sink)| sink.spec.tantivy.is_some());
         let hold = |(number, sink): (usize, &SinkPlan)| {
             let failed = |source| RunError::Sink { name: sink.name.clone(), source };
-            Ok((number, open(sink, base, dead_letters, None).map_err(failed)?))
+            Ok((number, open(plan, sink, base, dead_letters, None).map_err(failed)?))
         };
         sinks.map(hold).collect()
     }
@@ -77,7 +81,7 @@ impl Stores {
             let failed = |source| RunError::Sink { name: sink.name.clone(), source };
             let opened = match held.remove(&number) {
                 Some(opened) => opened,
-                None => open(sink, base, dead_letters, mark(&sink.name).as_deref()).map_err(failed)?,
+                None => open(plan, sink, base, dead_letters, mark(&sink.name).as_deref()).map_err(failed)?,
             };
             above = above.max(opened.above);
             states.push(Seen { store: opened.store, mark: opened.writer.mark() });
@@ -108,7 +112,17 @@ impl Stores {
     }
 }
 
-fn open(sink: &SinkPlan, base: &Path, dead_letters: &Path, mark: Option<&str>) -> Result<Opened, SinkError> {
+#[cfg_attr(
+    not(any(feature = "elasticsearch", feature = "cassandra")),
+    allow(unused_variables, reason = "servers need it")
+)]
+fn open(
+    plan: &Plan,
+    sink: &SinkPlan,
+    base: &Path,
+    dead_letters: &Path,
+    mark: Option<&str>,
+) -> Result<Opened, SinkError> {
     let at = |path: &str| resolve(base, path);
     let spec = &sink.spec;
     #[cfg(feature = "sqlite")]
@@ -120,15 +134,36 @@ fn open(sink: &SinkPlan, base: &Path, dead_letters: &Path, mark: Option<&str>) -
     if let Some(tantivy) = &spec.tantivy {
         return crate::sink::tantivy::open(&sink.name, &at(&tantivy.path), tantivy);
     }
+    #[cfg(feature = "elasticsearch")]
+    if let Some(elasticsearch) = &spec.elasticsearch {
+        let layout = plan.layout(sink.from);
+        return crate::sink::elasticsearch::open(&place(sink, &layout, base, dead_letters), elasticsearch);
+    }
+    #[cfg(feature = "cassandra")]
+    if let Some(cassandra) = &spec.cassandra {
+        let layout = plan.layout(sink.from);
+        return crate::sink::cassandra::open(&place(sink, &layout, base, dead_letters), cassandra);
+    }
     if let Some(file) = &spec.file {
         return crate::sink::file::open(&sink.name, &at(&file.path));
     }
     if sink.is_dead_letters() {
         return crate::sink::file::open_documents(dead_letters, mark);
     }
-    let kind = if spec.sqlite.is_some() { "sqlite" } else { "tantivy" };
+    let kinds = [
+        ("sqlite", spec.sqlite.is_some()),
+        ("elasticsearch", spec.elasticsearch.is_some()),
+        ("cassandra", spec.cassandra.is_some()),
+    ];
+    let kind = kinds.into_iter().find(|(_, is_it)| *is_it).map_or("tantivy", |(kind, _)| kind);
     Err(SinkError::Mismatch {
         object: format!("this build of flowstone, for sink {:?},", sink.name),
         difference: format!("it was built without the cargo feature {kind:?}; build it with that feature"),
     })
+}
+
+#[cfg(any(feature = "elasticsearch", feature = "cassandra"))]
+fn place<'a>(sink: &'a SinkPlan, layout: &'a Layout, base: &'a Path, dead_letters: &'a Path) -> Place<'a> {
+    let detach = sink.spec.on_lag.detach().map(|limit| limit.duration());
+    Place { name: &sink.name, layout, base, dead_letters, detach }
 }

@@ -5,8 +5,13 @@ use std::time::SystemTime;
 
 /// 64 random bits as hexadecimal digits: the standard library's hash keys come from the system's random numbers.
 pub(super) fn random_id() -> String {
+    format!("{:016x}", random())
+}
+
+/// 64 random bits.
+pub(super) fn random() -> u64 {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    format!("{:016x}", RandomState::new().hash_one((since_epoch.as_nanos(), std::process::id())))
+    RandomState::new().hash_one((since_epoch.as_nanos(), std::process::id()))
 }
 
 #[cfg(test)]

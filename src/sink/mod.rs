@@ -25,16 +25,28 @@ use std::time::Duration;
 use crate::record::Row;
 
 mod advice;
+#[cfg(feature = "cassandra")]
+pub mod cassandra;
 #[cfg(test)]
 #[cfg(all(feature = "failpoints", feature = "sqlite", feature = "tantivy"))]
 mod crashes;
 pub mod discard;
+#[cfg(feature = "elasticsearch")]
+pub mod elasticsearch;
+#[cfg(any(feature = "elasticsearch", feature = "cassandra"))]
+mod epochs;
 pub mod file;
+#[cfg(any(feature = "elasticsearch", feature = "cassandra"))]
+mod flow;
 pub mod gate;
 pub mod gauge;
 mod identity;
 pub mod lag;
 pub mod metrics;
+#[cfg(any(feature = "elasticsearch", feature = "cassandra"))]
+mod refused;
+#[cfg(any(feature = "elasticsearch", feature = "cassandra"))]
+mod retry;
 pub mod shell;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -186,6 +198,22 @@ impl SinkError {
     ) -> Self {
         SinkError::Store { action, object: object.to_string(), source: source.into() }
     }
+}
+
+/// What else than its settings a sink of a server must know.
+#[cfg(any(feature = "elasticsearch", feature = "cassandra"))]
+pub(crate) struct Place<'a> {
+    /// The sink's name.
+    pub name: &'a str,
+    /// What its rows are.
+    pub layout: &'a crate::pipeline::layout::Layout,
+    /// What paths in the pipeline file are relative to.
+    #[cfg_attr(not(feature = "elasticsearch"), allow(dead_code, reason = "only certificates are read from files"))]
+    pub base: &'a std::path::Path,
+    /// The file of the dead letters; that of refused rows stands beside it.
+    pub dead_letters: &'a std::path::Path,
+    /// How long the sink may stand still before the run gives it up, if it does.
+    pub detach: Option<Duration>,
 }
 
 /// A sink whose store is open.

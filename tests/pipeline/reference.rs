@@ -10,7 +10,7 @@ use super::{golden, repository};
 const MARK: &str = "<!-- From here on made from the schema: REWRITE=1 cargo test --test pipeline -->\n";
 
 /// The sections of the page: a title, and the definition that it shows.
-const SECTIONS: [(&str, &str); 16] = [
+const SECTIONS: [(&str, &str); 19] = [
     ("The pipeline", ""),
     ("`dead_letters`", "DeadLetters"),
     ("`sources.NAME`", "SourceSpec"),
@@ -26,6 +26,9 @@ const SECTIONS: [(&str, &str); 16] = [
     ("`sinks.NAME`", "SinkSpec"),
     ("`sinks.NAME.sqlite`", "SqliteSink"),
     ("`sinks.NAME.tantivy`", "TantivySink"),
+    ("`sinks.NAME.elasticsearch`", "ElasticsearchSink"),
+    ("`sinks.NAME.cassandra`", "CassandraSink"),
+    ("`sinks.NAME.cassandra.partition`, `clustering` and `columns`", "ColumnSpec"),
     ("`sinks.NAME.file` and `sinks.NAME.discard`", "FileSink DiscardSink"),
 ];
 

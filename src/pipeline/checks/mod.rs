@@ -9,6 +9,7 @@ use super::tree::{Content, Entry, Node};
 mod fields;
 mod names;
 mod references;
+mod servers;
 mod stores;
 
 /// Reports what is wrong with a pipeline as a whole. What is missing or of the wrong type was reported before, and is passed

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::super::problem::Report;
 use super::super::tree::Node;
-use super::{Group, Item, Outline, Settings, Text};
+use super::{Group, Item, Outline, Settings, Text, servers};
 
 const SQLITE_OWN_COLUMNS: [&str; 3] = ["key", "document", "epoch"];
 
@@ -16,6 +16,7 @@ pub(super) fn check(root: &Node, outline: &Outline<'_>, report: &mut Report) {
         if let Some(sqlite) = sink.kind("sqlite") {
             sqlite_names(&sqlite, report);
         }
+        servers::check(sink, report);
     }
     collisions(&pipeline, outline, report);
     sources(&pipeline, outline, report);
@@ -36,7 +37,12 @@ fn state(pipeline: &Settings<'_>, report: &mut Report) {
 
 /// Stores are features of the build.
 fn built_in(sink: &Item<'_>, report: &mut Report) {
-    let features = [("sqlite", cfg!(feature = "sqlite")), ("tantivy", cfg!(feature = "tantivy"))];
+    let features = [
+        ("sqlite", cfg!(feature = "sqlite")),
+        ("tantivy", cfg!(feature = "tantivy")),
+        ("elasticsearch", cfg!(feature = "elasticsearch")),
+        ("cassandra", cfg!(feature = "cassandra")),
+    ];
     for (feature, _) in features.iter().filter(|(feature, built)| !built && sink.is(feature)) {
         let path = sink.path();
         let hint = format!("build it with --features {feature}");
@@ -103,6 +109,7 @@ fn collisions(pipeline: &Settings<'_>, outline: &Outline<'_>, report: &mut Repor
         }
         targets.push(Target { path, table: None, what: "the file of the dead letters".to_owned() });
     }
+    servers::collisions(outline, report);
     for sink in outline.group(Group::Sink) {
         let kinds = ["sqlite", "tantivy", "file"].into_iter();
         for settings in kinds.filter_map(|kind| sink.kind(kind)) {

@@ -188,6 +188,8 @@ fn letters_file(pipeline: &Pipeline) -> String {
 fn sink_kind(sink: &SinkSpec) -> String {
     match sink {
         SinkSpec { sqlite: Some(sqlite), .. } => format!("sqlite: {}, table {}", sqlite.path, sqlite.table),
+        SinkSpec { elasticsearch: Some(sink), .. } => format!("elasticsearch: {}", sink.index),
+        SinkSpec { cassandra: Some(sink), .. } => format!("cassandra: {}.{}", sink.keyspace, sink.table),
         SinkSpec { tantivy: Some(tantivy), .. } => format!("tantivy: {}", tantivy.path),
         SinkSpec { file: Some(file), .. } => format!("file: {}", file.path),
         _ => "discard".to_owned(),

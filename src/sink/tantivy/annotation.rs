@@ -77,14 +77,17 @@ impl Annotation {
 
 /// Where an annotation's payload holds what is searched.
 #[derive(Clone, Debug)]
-pub(super) struct Paths {
-    label: FieldPath,
-    text: Vec<FieldPath>,
-    confidence: FieldPath,
+pub(crate) struct Paths {
+    /// The label.
+    pub label: FieldPath,
+    /// Other texts.
+    pub text: Vec<FieldPath>,
+    /// The confidence.
+    pub confidence: FieldPath,
 }
 
 impl Paths {
-    pub fn of(spec: &TantivySink) -> Self {
+    pub(super) fn of(spec: &TantivySink) -> Self {
         Paths { label: spec.label.clone(), text: spec.text.clone(), confidence: spec.confidence.clone() }
     }
 
@@ -93,6 +96,12 @@ impl Paths {
         let mut key = Vec::new();
         child.key.write_json(&mut key);
         let payload = std::str::from_utf8(child.payload).expect("decode has checked the encoding");
+        let key = String::from_utf8(key).expect("a key is JSON text");
+        self.read(key, child.kind, child.interval, payload)
+    }
+
+    /// What is searched of an annotation, of which the key (JSON), the type and the range are known.
+    pub fn read(&self, key: String, kind: &str, interval: Interval, payload: &str) -> Annotation {
         let mut texts = Vec::new();
         for path in &self.text {
             collect(payload, path, |value| push_texts(value, &mut texts));
@@ -102,12 +111,12 @@ impl Paths {
         let mut confidence = None;
         collect(payload, &self.confidence, |value| confidence = confidence.or(value.as_f64()));
         Annotation {
-            key: String::from_utf8(key).expect("a key is JSON text"),
-            kind: child.kind.to_owned(),
+            key,
+            kind: kind.to_owned(),
             labels,
             texts,
             confidence: confidence.filter(|confidence| confidence.is_finite()),
-            interval: child.interval,
+            interval,
         }
     }
 }

@@ -27,6 +27,7 @@ mod words;
 mod writer;
 
 pub use annotation::Annotation;
+pub(crate) use annotation::Paths;
 pub(crate) use document::LARGE;
 pub(crate) use schema::Fields;
 pub(crate) use words::words;
@@ -41,7 +42,7 @@ pub fn open(name: &str, dir: &Path, spec: &TantivySink) -> Result<Opened, SinkEr
     let store = store::open(&object, dir)?;
     let above = store.payload.upper;
     let state = StoreState { id: store.payload.store.clone(), upper: above };
-    let paths = annotation::Paths::of(spec);
+    let paths = Paths::of(spec);
     let writer = writer::IndexSink::new(object, dir, store, paths, spec.commit.duration());
     Ok(Opened { writer: Box::new(writer), above, store: Some(state) })
 }

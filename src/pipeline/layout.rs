@@ -1,0 +1,53 @@
+//! Where the rows of a collection hold what a store that interprets them must know.
+
+use super::compile::{Collection, Plan};
+use crate::record::FieldPath;
+use flowstone_operators::interval::Boundary;
+
+/// What the rows of a collection are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Documents of a `fuse`.
+    Moments(MomentLayout),
+    /// Anything else: rows with a key and a document of which nothing else is known.
+    Rows {
+        /// The fields of the document that are its key; none if the key is the row's origin.
+        key: Vec<FieldPath>,
+    },
+}
+
+/// Where the documents of a `fuse` hold what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MomentLayout {
+    /// The asset, in the document.
+    pub asset: FieldPath,
+    /// The fields of an annotation that are its key.
+    pub key: Vec<FieldPath>,
+    /// The start of an annotation.
+    pub start: FieldPath,
+    /// Its end.
+    pub end: FieldPath,
+    /// Whether that is included.
+    pub includes_end: bool,
+}
+
+impl Plan {
+    /// What the rows of a collection are.
+    pub fn layout(&self, collection: Collection) -> Layout {
+        let at = match collection {
+            Collection::Moments(at) => at,
+            Collection::Table(at) => return Layout::Rows { key: self.tables[at].decode.key.clone() },
+            Collection::Rejected(_) | Collection::DeadLetters => return Layout::Rows { key: Vec::new() },
+        };
+        let fuse = &self.fuses[at];
+        let decode = &self.tables[fuse.table].decode;
+        let facet = &decode.facets[usize::from(fuse.facet)];
+        Layout::Moments(MomentLayout {
+            asset: facet.by.clone(),
+            key: decode.key.clone(),
+            start: facet.start.clone(),
+            end: facet.end.clone(),
+            includes_end: facet.boundary == Boundary::Inclusive,
+        })
+    }
+}

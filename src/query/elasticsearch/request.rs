@@ -1,0 +1,77 @@
+//! A question as the server takes it.
+
+use serde_json::{Value, json};
+
+use super::Fields;
+use crate::query::{Clause, Query, Text};
+use crate::sink::elasticsearch::schema::{CHILDREN, KIND, dotted};
+
+/// Of a fuzzy word so many spellings are tried.
+const MAX_EXPANSIONS: u32 = 1_000;
+
+/// Finds every moment that may meet the query.
+pub(super) fn request(query: &Query, fields: &Fields) -> Value {
+    let mut all = vec![
+        json!({ "range": { "time_bucket_start_ns": { "lt": query.window.to_ns } } }),
+        json!({ "range": { "time_bucket_end_ns": { "gt": query.window.from_ns } } }),
+    ];
+    if !query.assets.is_empty() {
+        all.push(json!({ "terms": { dotted(&fields.asset): query.assets } }));
+    }
+    all.extend(query.all.iter().map(|clause| nested(clause, query, fields)));
+    if !query.any.is_empty() {
+        let any: Vec<Value> = query.any.iter().map(|clause| nested(clause, query, fields)).collect();
+        all.push(any_of(&any));
+    }
+    json!({ "bool": { "filter": all, "must_not": { "term": { "_deleted": true } } } })
+}
+
+/// A clause is met by one child.
+fn nested(clause: &Clause, query: &Query, fields: &Fields) -> Value {
+    let field = |name: &str| format!("{CHILDREN}.{name}");
+    // The bounds of a range that includes its end are one apart: too many are found, and checked afterwards.
+    let mut all = vec![
+        json!({ "range": { field(&dotted(&fields.start)): { "lt": query.window.to_ns } } }),
+        json!({ "range": { field(&dotted(&fields.end)): { "gte": query.window.from_ns } } }),
+    ];
+    if let Some(kind) = &clause.kind {
+        all.push(json!({ "term": { field(KIND): kind } }));
+    }
+    if let Some(least) = query.min_confidence {
+        all.push(json!({ "range": { field(&dotted(&fields.confidence)): { "gte": least } } }));
+    }
+    let label = field(&dotted(&fields.label));
+    let texts: Vec<String> =
+        std::iter::once(label.clone()).chain(fields.text.iter().map(|path| field(&dotted(path)))).collect();
+    let everywhere = |query: &dyn Fn(&str) -> Value| any_of(&texts.iter().map(|text| query(text)).collect::<Vec<_>>());
+    match &clause.text {
+        Text::Any => {}
+        Text::Label(exact) => all.push(label_query(&label, exact)),
+        Text::Phrase(words) if query.fuzzy == 0 => {
+            let phrase = json!({ "query": words.join(" "), "slop": query.slop });
+            all.push(everywhere(&|text| json!({ "match_phrase": { text: phrase } })));
+        }
+        Text::Words(words) | Text::Phrase(words) => all.extend(words.iter().map(|word| {
+            let mut wanted = json!({ "query": word, "operator": "and" });
+            if query.fuzzy > 0 {
+                wanted["fuzziness"] = json!(query.fuzzy);
+                wanted["max_expansions"] = json!(MAX_EXPANSIONS);
+            }
+            everywhere(&|text| json!({ "match": { text: wanted } }))
+        })),
+    }
+    json!({ "nested": { "path": CHILDREN, "query": { "bool": { "filter": all } } } })
+}
+
+/// Labels that are too long for an exact term are found by their words.
+fn label_query(field: &str, label: &str) -> Value {
+    if label.len() <= 8_000 {
+        json!({ "term": { format!("{field}.exact"): label } })
+    } else {
+        json!({ "match": { field: { "query": label, "operator": "and" } } })
+    }
+}
+
+fn any_of(queries: &[Value]) -> Value {
+    json!({ "bool": { "should": queries, "minimum_should_match": 1 } })
+}

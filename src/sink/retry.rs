@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 const FIRST: Duration = Duration::from_millis(50);
-const LONGEST: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// How often the log says that a store still does not answer.
 const SAY_EVERY: Duration = Duration::from_secs(30);

@@ -7,9 +7,9 @@ use flowstone_services::shared;
 use scylla::value::CqlValue;
 
 use super::archive::{annotation, deletion, following, from_source, joey, kitchen, pipeline, text};
-use super::support::{Place, SECOND, eventually};
+use super::support::{Place, SECOND};
 use super::table::Keyspace;
-use super::{expected, round};
+use super::{at_last, expected, round};
 
 fn shared_keyspace() -> Keyspace {
     Keyspace::new(shared::cassandra())
@@ -163,7 +163,7 @@ fn a_server_that_is_killed_under_load_costs_time_and_nothing_else() {
     let mut lines = round("a0", 0);
     place.write("in/live.ndjson", text(&lines));
     let run = place.start(&["run", "pipeline.yaml", "--workers", "2"]);
-    eventually("the fill", || keyspace.documents() == expected(&lines));
+    at_last("the fill", || keyspace.documents() == expected(&lines));
     for n in 0..60 {
         let update = round(&format!("a{}", n % 5), n / 5 + 1);
         place.append("in/live.ndjson", text(&update));
@@ -174,7 +174,7 @@ fn a_server_that_is_killed_under_load_costs_time_and_nothing_else() {
             _ => std::thread::sleep(Duration::from_millis(20)),
         }
     }
-    eventually("everything", || keyspace.documents() == expected(&lines));
+    at_last("everything", || keyspace.documents() == expected(&lines));
     run.signal("TERM");
     let ran = run.wait();
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
@@ -188,14 +188,14 @@ fn a_server_that_stands_still_is_waited_for() {
     let mut lines = round("a7", 0);
     place.write("in/live.ndjson", text(&lines));
     let mut run = place.start(&["run", "pipeline.yaml", "--workers", "2"]);
-    eventually("the fill", || keyspace.documents() == expected(&lines));
+    at_last("the fill", || keyspace.documents() == expected(&lines));
     server.freeze();
     lines.extend(round("b8", 1));
     place.append("in/live.ndjson", text(round("b8", 1)));
     run.wait_for("does not take what is written");
     assert!(run.is_running());
     server.thaw();
-    eventually("the update", || keyspace.documents() == expected(&lines));
+    at_last("the update", || keyspace.documents() == expected(&lines));
 }
 
 #[test]
@@ -207,5 +207,5 @@ fn a_wrong_password_is_said_and_the_right_one_is_taken() {
     assert!(said.contains("do not accept the user or the password") && !said.contains("wrong"), "{said}");
     let (place, _) = archived(&keyspace, ", create: true, user: cassandra, password: cassandra");
     // The user may be there only a moment after the start.
-    eventually("a login", || place.flowstone(&["backfill", "pipeline.yaml"]).code == Some(0));
+    at_last("a login", || place.flowstone(&["backfill", "pipeline.yaml"]).code == Some(0));
 }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::archive::{annotation, following, from_source, joey, kitchen, pipeline, text};
 use super::index::Index;
-use super::support::{Place, SECOND, eventually};
-use super::{expected, round};
+use super::support::{Place, SECOND};
+use super::{at_last, expected, round};
 
 fn shared_index() -> Index {
     Index::new(shared::elasticsearch())
@@ -159,7 +159,7 @@ fn a_read_only_index_is_waited_for() {
     let mut lines = round("a7", 0);
     place.write("in/live.ndjson", text(&lines));
     let mut run = place.start(&["run", "pipeline.yaml", "--workers", "2"]);
-    eventually("the fill", || index.documents_if_any() == expected(&lines));
+    at_last("the fill", || index.documents_if_any() == expected(&lines));
     // As the server does it itself when a disk is nearly full.
     index.ask("PUT", "/_settings", &json!({ "index.blocks.read_only_allow_delete": true }));
     lines.extend(round("b8", 1));
@@ -167,7 +167,7 @@ fn a_read_only_index_is_waited_for() {
     run.wait_for("does not take what is written");
     assert!(run.is_running());
     index.ask("PUT", "/_settings", &json!({ "index.blocks.read_only_allow_delete": null }));
-    eventually("the update", || index.documents() == expected(&lines));
+    at_last("the update", || index.documents() == expected(&lines));
     run.signal("TERM");
     assert_eq!(run.wait().code, Some(0));
 }
@@ -180,7 +180,7 @@ fn a_server_that_is_killed_under_load_costs_time_and_nothing_else() {
     let mut lines = round("a0", 0);
     place.write("in/live.ndjson", text(&lines));
     let run = place.start(&["run", "pipeline.yaml", "--workers", "2"]);
-    eventually("the fill", || index.documents_if_any() == expected(&lines));
+    at_last("the fill", || index.documents_if_any() == expected(&lines));
     for n in 0..60 {
         let update = round(&format!("a{}", n % 5), n / 5 + 1);
         place.append("in/live.ndjson", text(&update));
@@ -191,7 +191,7 @@ fn a_server_that_is_killed_under_load_costs_time_and_nothing_else() {
             _ => std::thread::sleep(Duration::from_millis(20)),
         }
     }
-    eventually("everything", || index.documents_if_any() == expected(&lines));
+    at_last("everything", || index.documents_if_any() == expected(&lines));
     run.signal("TERM");
     let ran = run.wait();
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
@@ -206,7 +206,7 @@ fn an_index_that_is_deleted_while_it_is_written_ends_the_run() {
     let lines = round("a7", 0);
     place.write("in/live.ndjson", text(&lines));
     let run = place.start(&["run", "pipeline.yaml", "--workers", "2"]);
-    eventually("the fill", || index.documents_if_any() == expected(&lines));
+    at_last("the fill", || index.documents_if_any() == expected(&lines));
     index.ask("DELETE", "", &Value::Null);
     // The next proof of ownership is due.
     std::thread::sleep(Duration::from_secs(6));

@@ -29,6 +29,7 @@ mod support;
 mod table;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use archive::annotation;
 use oracle::{Rules, documents};
@@ -38,6 +39,15 @@ use support::{Documents, SECOND};
 fn unique(name: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("{name}_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Waits until it is so, for as long as servers may need to come back and to be found again.
+fn at_last(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(100), "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// What sinks of moments hold after these lines.

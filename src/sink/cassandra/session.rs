@@ -16,7 +16,7 @@ use crate::sink::SinkError;
 use crate::sink::retry::{Backoff, Trouble};
 
 /// An answer that takes longer is none: the request is sent again.
-const REQUEST_LIMIT: Duration = Duration::from_secs(15);
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 

@@ -34,7 +34,7 @@ pub(super) struct Store {
 pub(super) struct Found {
     pub store: Store,
     pub memory: Memory,
-    /// Whether it has rows.
+    /// Whether it may have rows.
     pub is_populated: bool,
 }
 
@@ -74,7 +74,7 @@ pub(super) async fn open(cluster: &Cluster, spec: &CassandraSink, table: &Table)
         }
         None => Memory::default(),
     };
-    Ok(Found { store, memory, is_populated })
+    Ok(Found { store, memory, is_populated: is_populated || memory.above > 0 })
 }
 
 const MEMORY: &str = "flowstone_sinks";

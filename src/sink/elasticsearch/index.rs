@@ -67,7 +67,7 @@ struct Held {
 pub(super) struct Found {
     pub index: OwnedIndex,
     pub meta: Meta,
-    /// Whether it has documents.
+    /// Whether it may have documents.
     pub is_populated: bool,
 }
 
@@ -84,6 +84,8 @@ pub(super) async fn open(
         None => opener.make().await?,
     };
     opener.check(&found).await?;
+    // What an unfinished fill has written is not shown by itself.
+    opener.ask(Method::POST, "/_refresh", None).await?;
     let count = opener.ask(Method::GET, "/_count", None).await?["count"].as_u64().unwrap_or(0);
     let mut meta = match found["mappings"]["_meta"].get("flowstone") {
         Some(meta) => serde_json::from_value(meta.clone())
@@ -115,7 +117,8 @@ pub(super) async fn open(
         let fill = json!({ "index": { "refresh_interval": "-1", "number_of_replicas": 0 } });
         opener.ask(Method::PUT, "/_settings", Some(&fill)).await?;
     }
-    Ok(Found { index: OwnedIndex { patience, ..index }, meta, is_populated: count > 0 })
+    let is_populated = count > 0 || meta.above > 0;
+    Ok(Found { index: OwnedIndex { patience, ..index }, meta, is_populated })
 }
 
 struct Opener<'a> {

@@ -207,6 +207,23 @@ fn the_first_fill_is_not_shown_bit_by_bit_and_restores_the_settings() {
 }
 
 #[test]
+fn what_an_unfinished_fill_has_written_is_swept_by_the_next_one() {
+    let site = Site::new();
+    let mut writer = site.open().writer;
+    writer.write(5, &mut rows(20, "old")).unwrap();
+    while site.content().len() < 20 {
+        writer.idle().unwrap();
+    }
+    drop(writer);
+    let opened = site.open();
+    assert!(opened.above > 5);
+    let mut writer = opened.writer;
+    epoch(&mut *writer, opened.above, &rows(7, "new"), Sweep::Older);
+    has_all(&site.content(), 7, "new");
+    writer.finish().unwrap();
+}
+
+#[test]
 fn what_does_not_fit_is_refused_with_what_helps() {
     let missing = Site::new().with("create", false);
     let error = missing.try_open().err().unwrap().to_string();

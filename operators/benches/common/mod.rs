@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each comparison is a program of its own, and none uses everything
 
+pub mod driver;
+
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -210,6 +212,25 @@ pub fn report(title: &str, args: &Args, kernels: &[Timed], expected: Option<(i64
         eprintln!("error: {title}: {name} gives {rows} rows, {checksum:016x}, not {right} rows, {sum:016x}");
     }
     kernels.iter().all(same)
+}
+
+/// The runs of each phase, of kernels that have several.
+pub fn by_phase(taken: &[(String, Vec<Vec<Run>>)], phase: usize) -> Vec<Timed> {
+    let of_phase = |(name, runs): &(String, Vec<Vec<Run>>)| {
+        let runs: Vec<Run> = runs.iter().filter_map(|run| run.get(phase).cloned()).collect();
+        (!runs.is_empty()).then(|| Timed { name: name.clone(), runs })
+    };
+    taken.iter().filter_map(of_phase).collect()
+}
+
+/// The name of a kernel in a dataflow.
+pub fn named(name: &str, workers: usize) -> String {
+    format!("{name}, {workers} worker{}", if workers == 1 { "" } else { "s" })
+}
+
+/// The numbers of workers to run dataflows with: 1 and 2, or that of `--workers`.
+pub fn workers(args: &Args) -> Vec<usize> {
+    if args.flag("--workers") { vec![args.number("--workers", 1).max(1) as usize] } else { vec![1, 2] }
 }
 
 fn table(title: &str, kernels: &[Timed]) -> String {

@@ -26,8 +26,9 @@ mod sweep;
 
 use std::sync::Arc;
 
-use common::{Args, Kernel, Run, Timed, mix, report, take_turns};
-use dataflows::{Form, Plan};
+use common::driver::Plan;
+use common::{Args, Kernel, Run, by_phase, mix, named, report, take_turns, workers};
+use dataflows::Form;
 use input::{Child, History, Settings};
 use sweep::Order;
 
@@ -61,8 +62,8 @@ fn one_mean(args: &Args, settings: &Settings, mean_s: u64, workers: &[usize]) ->
     ];
     for (name, form, ends) in forms {
         for workers in workers.iter().copied() {
-            let (plan, history) = (Plan { form, workers, ends }, &history);
-            kernels.push(Kernel::new(ratios::named(name, workers), move || dataflows::run(history, plan)));
+            let (plan, history) = (Plan { workers, ends }, &history);
+            kernels.push(Kernel::new(named(name, workers), move || dataflows::run(history, form, plan)));
         }
     }
     let taken = take_turns(args, kernels);
@@ -72,11 +73,7 @@ fn one_mean(args: &Args, settings: &Settings, mean_s: u64, workers: &[usize]) ->
     let mut same = true;
     let mut phases = Vec::new();
     for (number, phase) in history.phases.iter().enumerate() {
-        let of_phase = |(name, runs): &(String, Vec<Vec<Run>>)| {
-            let runs: Vec<Run> = runs.iter().filter_map(|run| run.get(number).cloned()).collect();
-            (!runs.is_empty()).then(|| Timed { name: name.clone(), runs })
-        };
-        let timed: Vec<Timed> = taken.iter().filter_map(of_phase).collect();
+        let timed = by_phase(&taken, number);
         let expected = sweep::sort_and_sweep(&history, &phase.living, Order::Given);
         same &= report(&format!("{title}; {}", phase.title), args, &timed, Some(expected));
         phases.push(timed);
@@ -89,7 +86,7 @@ fn main() {
     let args = Args::parse();
     let settings = Settings::of(&args);
     let means = if args.flag("--mean") { vec![args.number("--mean", 3).max(1)] } else { vec![3, 30] };
-    let workers = if args.flag("--workers") { vec![args.number("--workers", 1).max(1) as usize] } else { vec![1, 2] };
+    let workers = workers(&args);
     let same =
         means.into_iter().map(|mean_s| one_mean(&args, &settings, mean_s, &workers)).fold(true, |all, of| all & of);
     std::process::exit(i32::from(!same));

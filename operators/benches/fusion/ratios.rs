@@ -1,16 +1,11 @@
 //! What is asked of `fuse`, as ratios of one run.
 
-use super::common::{Args, Timed};
+use super::common::{Args, Timed, named};
 
 pub const SWEEP: &str = "sort and sweep";
 pub const FUSE: &str = "fuse";
 pub const CHUNKS: &str = "differential chunked reduce";
 pub const BUCKETS: &str = "differential bucket reduce";
-
-/// The name of a kernel in a dataflow.
-pub fn named(name: &str, workers: usize) -> String {
-    format!("{name}, {workers} worker{}", if workers == 1 { "" } else { "s" })
-}
 
 /// A number that should be at most, or at least, so much. By the clock, and by processor time where that says the same.
 struct Ratio {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use differential_dataflow::{AsCollection, VecCollection};
+use differential_dataflow::AsCollection;
 use flowstone_operators::fuse::{Emit, FuseOptions, fuse};
 use flowstone_operators::interval::Grid;
 use timely::dataflow::StreamVec;
@@ -10,6 +10,7 @@ use timely::dataflow::StreamVec;
 use super::common::Run;
 use super::common::driver::{Found, Plan, drive};
 use super::input::{Annotation, Child, History, SECOND_NS};
+use super::reduces::Annotations;
 use super::{checksum, reduces};
 
 /// A way to fuse.
@@ -22,10 +23,6 @@ pub enum Form {
     /// differential's reduce by asset and so many buckets.
     Chunks(u32),
 }
-
-pub type Annotations<'scope> = VecCollection<'scope, u64, (u32, Annotation), isize>;
-/// ((asset, bucket), children)
-pub type Documents<'scope> = VecCollection<'scope, u64, ((u32, u32), Vec<Child>), isize>;
 
 fn build<'scope>(annotations: Annotations<'scope>, form: Form, found: &Found) -> StreamVec<'scope, u64, ()> {
     let list =

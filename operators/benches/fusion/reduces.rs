@@ -1,8 +1,13 @@
 //! Fusion as a user of differential would write it: a reduce.
 
-use super::dataflows::{Annotations, Documents};
-use super::input::{Child, are_of_two_types, buckets};
+use differential_dataflow::VecCollection;
+
+use super::input::{Annotation, Child, are_of_two_types, buckets};
 use super::sweep::{Span, sweep};
+
+pub type Annotations<'scope> = VecCollection<'scope, u64, (u32, Annotation), isize>;
+/// ((asset, bucket), children)
+pub type Documents<'scope> = VecCollection<'scope, u64, ((u32, u32), Vec<Child>), isize>;
 
 /// A copy of each annotation in each bucket that it covers; the children of a bucket are what the reduce finds there.
 pub fn by_bucket<'scope>(annotations: Annotations<'scope>) -> Documents<'scope> {

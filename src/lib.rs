@@ -87,13 +87,16 @@
 //! | `query` | search in an index of moments (with the feature `tantivy`; with `elasticsearch`, too, in one of a server) |
 //! | [`generate`] | synthetic archives |
 //! | [`mod@bench`] | benchmarks to run anywhere |
+//! | `kafka` | what Kafka's source and sink share (with the feature `kafka`) |
 //! | [`cli`] | the commands of the program |
 //!
-//! Features, on by default, one for each kind of store: `sqlite`, `tantivy`, `elasticsearch`, `cassandra`.
+//! Features, on by default, one for each kind of server or store: `kafka`, `sqlite`, `tantivy`, `elasticsearch`, `cassandra`.
 
 pub mod bench;
 pub mod cli;
 pub mod generate;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod pipeline;
 #[cfg(feature = "tantivy")]
 pub mod query;

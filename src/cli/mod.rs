@@ -8,6 +8,7 @@ mod backfill;
 mod bench;
 mod checkpoints;
 mod completion;
+mod dev;
 mod generate;
 mod graph;
 mod job;
@@ -52,6 +53,7 @@ enum Command {
     Journal(journal::Args),
     Generate(generate::Args),
     Bench(bench::Args),
+    Dev(dev::Args),
     Schema(schema::Args),
     Completion(completion::Args),
 }
@@ -99,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Journal(args) => journal::main(&args, cli.json),
         Command::Generate(args) => generate::main(&args, cli.json),
         Command::Bench(args) => bench::main(&args, cli.json),
+        Command::Dev(args) => dev::main(&args, cli.json),
         Command::Schema(args) => schema::main(&args),
         Command::Completion(args) => completion::main(&args),
     };

@@ -98,8 +98,18 @@ impl SinkPlan {
     fn dead_letters() -> Self {
         let (from, after) = (DEAD_LETTERS.to_owned(), None);
         let on_lag = OnLag::Pause;
-        let (sqlite, tantivy, elasticsearch, cassandra, file, discard) = (None, None, None, None, None, None);
-        let spec = SinkSpec { from, after, on_lag, sqlite, tantivy, elasticsearch, cassandra, file, discard };
+        let spec = SinkSpec {
+            from,
+            after,
+            on_lag,
+            sqlite: None,
+            tantivy: None,
+            elasticsearch: None,
+            cassandra: None,
+            kafka: None,
+            file: None,
+            discard: None,
+        };
         SinkPlan { name: DEAD_LETTERS.to_owned(), from: Collection::DeadLetters, after: None, spec }
     }
 

@@ -239,6 +239,7 @@ impl Job {
         let ended = Mutex::new(ended);
         let job = Arc::new((self, journal, shared));
         let met = expect_peers(&job.0.cluster);
+        let kept = job.clone();
         let guards = timely::execute(config, move |worker| {
             met.store(true, SeqCst);
             let (job, journal, shared) = &*job;
@@ -256,13 +257,16 @@ impl Job {
         });
         let guards = guards.map_err(RunError::Workers)?;
         let ends: Vec<bool> = ends.iter().take(workers).collect();
+        if let Some(Some(setup)) = kept.2.setup.get() {
+            setup.catalogs.iter().for_each(|(_, catalog)| catalog.finish());
+        }
         if is_cluster {
             // What the links still hold tells the other processes that all is done; without it they would take this one for
             // crashed.
             drop(guards);
         } else {
             // Freeing millions of rows one by one takes a while, and nobody has to wait for it.
-            std::thread::spawn(move || drop(guards));
+            std::thread::spawn(move || drop((guards, kept)));
         }
         Ok(ends.into_iter().all(|complete| complete))
     }

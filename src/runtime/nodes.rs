@@ -72,6 +72,9 @@ fn sink_settings(sink: &SinkSpec) -> Value {
     if let Some(cassandra) = &sink.cassandra {
         settings.insert("cassandra".to_owned(), only(cassandra, &["partition", "clustering", "columns", "ttl"]));
     }
+    if let Some(kafka) = &sink.kafka {
+        settings.insert("kafka".to_owned(), without(kafka, &["brokers", "topic", "transactional_id", "options"]));
+    }
     let kind = |name: &str, is_there: bool| is_there.then(|| (name.to_owned(), json!({})));
     settings.extend(kind("file", sink.file.is_some()).into_iter().chain(kind("discard", sink.discard.is_some())));
     Value::Object(settings)

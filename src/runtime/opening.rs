@@ -10,8 +10,8 @@ use super::nodes::nodes;
 use super::start::{Consent, Opening, Start};
 use super::stores::{Held, OpenStores, Stores};
 use super::{Mode, RunError};
-use crate::pipeline::Pipeline;
 use crate::pipeline::compile::Plan;
+use crate::pipeline::{KafkaSource, Pipeline};
 use crate::source::catalog::Catalog;
 use crate::source::memory::MemoryInput;
 use crate::source::{Bookmark, Source, SourceError, file};
@@ -91,12 +91,26 @@ impl Site<'_> {
             let source: Box<dyn Source> = if let Some(spec_file) = &spec.file {
                 let most_bytes = spec.max_record_bytes.0;
                 Box::new(file::open(&spec_file.paths, &self.base, spec_file.follow, most_bytes).map_err(failed)?)
+            } else if let Some(kafka) = &spec.kafka {
+                self.kafka(name, kafka, spec.max_record_bytes.0).map_err(failed)?
             } else {
                 self.memory.get(name).ok_or_else(|| RunError::NoMemory(name.clone()))?.source()
             };
             catalogs.push((name.clone(), open(source, known(name), self.consent.skip_lost).map_err(failed)?));
         }
         Ok(catalogs)
+    }
+
+    #[cfg(feature = "kafka")]
+    fn kafka(&self, name: &str, spec: &KafkaSource, most_bytes: u64) -> Result<Box<dyn Source>, SourceError> {
+        let group = format!("flowstone-{}-{name}", self.pipeline.name);
+        Ok(Box::new(crate::source::kafka::open(spec, name, &group, most_bytes)?))
+    }
+
+    #[cfg(not(feature = "kafka"))]
+    fn kafka(&self, name: &str, _: &KafkaSource, _: u64) -> Result<Box<dyn Source>, SourceError> {
+        let source = "this program was built without the cargo feature \"kafka\"; build it with that feature".into();
+        Err(SourceError::Service { action: "open", object: format!("source {name:?}"), source })
     }
 
     fn stores(&self, state: &State, held: Held) -> Result<OpenStores, RunError> {

@@ -144,6 +144,10 @@ fn open(
         let layout = plan.layout(sink.from);
         return crate::sink::cassandra::open(&place(sink, &layout, base, dead_letters), cassandra);
     }
+    #[cfg(feature = "kafka")]
+    if let Some(kafka) = &spec.kafka {
+        return crate::sink::kafka::open(&sink.name, kafka, &format!("flowstone-{}", kafka.topic));
+    }
     if let Some(file) = &spec.file {
         return crate::sink::file::open(&sink.name, &at(&file.path));
     }
@@ -153,6 +157,7 @@ fn open(
     let kinds = [
         ("sqlite", spec.sqlite.is_some()),
         ("elasticsearch", spec.elasticsearch.is_some()),
+        ("kafka", spec.kafka.is_some()),
         ("cassandra", spec.cassandra.is_some()),
     ];
     let kind = kinds.into_iter().find(|(_, is_it)| *is_it).map_or("tantivy", |(kind, _)| kind);

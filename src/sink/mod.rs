@@ -41,6 +41,8 @@ mod flow;
 pub mod gate;
 pub mod gauge;
 mod identity;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod lag;
 pub mod metrics;
 #[cfg(any(feature = "elasticsearch", feature = "cassandra"))]

@@ -100,6 +100,21 @@ impl Catalog {
         }
     }
 
+    /// All records of a partition below `offset` are in all sinks. Left out while the source is busy: it is for monitors only,
+    /// and a later offset says it, too.
+    pub fn written(&self, partition: u32, offset: u64) {
+        if let Ok(inner) = self.inner.try_lock() {
+            inner.source.written(&inner.partitions[partition as usize].name, offset);
+        }
+    }
+
+    /// The run has ended.
+    pub fn finish(&self) {
+        if let Ok(inner) = self.inner.try_lock() {
+            inner.source.finish();
+        }
+    }
+
     /// Whether partitions may still appear or grow.
     pub fn is_unbounded(&self) -> bool {
         self.lock().source.is_unbounded()

@@ -114,7 +114,13 @@ impl Shell {
         let payload = batch.raw.payload(raw);
         let result = match (payload, raw.oversized_bytes) {
             (_, Some(bytes)) => Err(format!("record of {bytes} bytes is longer than max_record_bytes")),
-            (None, _) => Err("deletion without a key".to_owned()),
+            (None, _) => match (&mut self.decoder, batch.raw.key(raw)) {
+                (AnyDecoder::Rows(decoder), Some(key)) => decoder.decode_deletion(key, position),
+                (AnyDecoder::Rows(_), None) => Err("deletion without a key".to_owned()),
+                (AnyDecoder::Operations(_), _) => {
+                    Err("a record without a value says nothing of an operation".to_owned())
+                }
+            },
             (Some(payload), None) => match &mut self.decoder {
                 AnyDecoder::Rows(decoder) => decoder.decode(payload, position, origin),
                 AnyDecoder::Operations(decoder) => decoder.decode(payload, position),

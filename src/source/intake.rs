@@ -1,6 +1,6 @@
 //! What a source decides between feeder and dataflow: how far each partition is, what to report, when to pause.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::Bookmark;
@@ -29,6 +29,9 @@ pub(super) struct Intake {
     fuel_bytes: u64,
     /// The partitions that moved in the open epoch.
     moved: BTreeMap<u32, Bookmark>,
+    /// Where partitions were at the end of epochs that are not in all sinks, in order: (epoch, partition, offset).
+    unwritten: VecDeque<(u64, u32, u64)>,
+    epoch: u64,
     reports: Vec<Report>,
     has_caught_up: bool,
     has_ended: bool,
@@ -57,6 +60,8 @@ impl Intake {
             is_full: false,
             fuel_bytes: 0,
             moved: BTreeMap::new(),
+            unwritten: VecDeque::new(),
+            epoch: 0,
             reports: Vec::new(),
             has_caught_up: false,
             has_ended: false,
@@ -70,14 +75,26 @@ impl Intake {
         self.in_flight.advance(sealed, written);
     }
 
+    /// The partitions of which more is in all sinks than before, and up to where; `written` as for [`Intake::advance`].
+    pub(super) fn take_written(&mut self, written: Option<u64>) -> BTreeMap<u32, u64> {
+        let mut offsets = BTreeMap::new();
+        let is_written = |(epoch, ..): &mut (u64, u32, u64)| written.is_none_or(|written| *epoch < written);
+        while let Some((_, partition, offset)) = self.unwritten.pop_front_if(is_written) {
+            offsets.insert(partition, offset);
+        }
+        offsets
+    }
+
     pub(super) fn open(&mut self, epoch: u64, hidden: bool) {
         self.in_flight.open(epoch, hidden);
+        self.epoch = epoch;
         self.has_asked = false;
     }
 
     /// The open epoch closes: its bindings.
     pub(super) fn close(&mut self) -> impl Iterator<Item = Binding> {
-        let source = self.source;
+        let (source, epoch) = (self.source, self.epoch);
+        self.unwritten.extend(self.moved.iter().map(|(partition, at)| (epoch, *partition, at.offset)));
         let binding = move |(partition, at): (u32, Bookmark)| {
             let Bookmark { offset: upper, mark } = at;
             Binding { source, partition, upper, mark }
@@ -170,7 +187,7 @@ mod tests {
     use crate::source::{RawBatch, RawRecord};
 
     fn batch(partition: u32, next_offset: u64, bytes: usize) -> Batch {
-        let record = RawRecord { offset: 0, payload: Some(0..bytes as u32), oversized_bytes: None };
+        let record = RawRecord { offset: 0, payload: Some(0..bytes as u32), key: None, oversized_bytes: None };
         let records = if bytes > 0 { vec![record] } else { Vec::new() };
         let raw = RawBatch { buffer: vec![b'x'; bytes], records, next_offset, mark: format!("m{next_offset}") };
         Batch { source: 7, partition, name: "p".into(), raw }
@@ -196,6 +213,9 @@ mod tests {
         assert_eq!(intake.close().collect::<Vec<_>>(), [binding(1, 9), binding(2, 6)]);
         intake.open(20, false);
         assert_eq!(intake.close().count(), 0);
+        assert_eq!(intake.take_written(Some(10)), BTreeMap::new(), "the epoch is not written");
+        assert_eq!(intake.take_written(Some(11)), BTreeMap::from([(1, 9), (2, 6)]));
+        assert_eq!(intake.take_written(None), BTreeMap::new(), "once is enough");
     }
 
     #[test]

@@ -131,7 +131,7 @@ impl PartitionReader for MemoryReader {
             let start = batch.buffer.len() as u32;
             batch.buffer.extend_from_slice(payload);
             let range = start..batch.buffer.len() as u32;
-            batch.records.push(RawRecord { offset: self.next, payload: Some(range), oversized_bytes: None });
+            batch.records.push(RawRecord { offset: self.next, payload: Some(range), key: None, oversized_bytes: None });
             self.next += 1;
             self.read_bytes += payload.len() as u64;
         }

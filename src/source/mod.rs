@@ -13,6 +13,8 @@ pub mod feeder;
 pub mod file;
 mod in_flight;
 mod intake;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod memory;
 pub mod messages;
 pub mod metrics;
@@ -49,6 +51,12 @@ pub trait Source: Send {
 
     /// Whether partitions may still appear or grow once the present ones are read.
     fn is_unbounded(&self) -> bool;
+
+    /// All records of a partition below `offset` are in all sinks. Only for monitors.
+    fn written(&self, _partition: &str, _offset: u64) {}
+
+    /// The run has ended: what was told to [`Source::written`] gets where monitors see it. Waits for that for a moment only.
+    fn finish(&self) {}
 
     /// Opens a partition that is known, was reported or was adopted, where a bookmark leads.
     ///
@@ -123,6 +131,8 @@ pub struct RawRecord {
     pub offset: u64,
     /// The payload in the buffer; `None` is a tombstone.
     pub payload: Option<Range<u32>>,
+    /// Of a tombstone, the key of the row that it deletes, in the buffer, as JSON.
+    pub key: Option<Range<u32>>,
     /// If the record was longer than the source's limit: its whole length. The payload is then only its beginning.
     pub oversized_bytes: Option<u64>,
 }
@@ -130,7 +140,16 @@ pub struct RawRecord {
 impl RawBatch {
     /// The payload of `record`.
     pub fn payload(&self, record: &RawRecord) -> Option<&[u8]> {
-        record.payload.as_ref().map(|range| &self.buffer[range.start as usize..range.end as usize])
+        record.payload.as_ref().map(|range| self.slice(range))
+    }
+
+    /// The key of the row that `record` deletes, as JSON.
+    pub fn key(&self, record: &RawRecord) -> Option<&[u8]> {
+        record.key.as_ref().map(|range| self.slice(range))
+    }
+
+    fn slice(&self, range: &Range<u32>) -> &[u8] {
+        &self.buffer[range.start as usize..range.end as usize]
     }
 }
 
@@ -188,6 +207,29 @@ pub enum SourceError {
         offset: u64,
         /// Where it was looked for.
         reason: String,
+    },
+    /// A service that could not be used.
+    #[error("could not {action} {object}")]
+    Service {
+        /// What was attempted.
+        action: &'static str,
+        /// The service, and what of it.
+        object: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A partition that does not have what follows what was read of it (law L5).
+    #[error("partition {partition:?} can not be read on from offset {offset}: {reason}; {choices}")]
+    Position {
+        /// Its name.
+        partition: String,
+        /// How far it was read.
+        offset: u64,
+        /// What is there instead.
+        reason: String,
+        /// What may be done.
+        choices: String,
     },
     /// A partition that one process of the cluster found and this one does not.
     #[error(

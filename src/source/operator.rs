@@ -80,6 +80,9 @@ pub fn source<'scope>(
             written.for_each(|_, _| ());
             let frontier = |at: usize| frontiers[at].frontier().first().copied();
             reading.intake.advance(frontier(1), frontier(2));
+            for (partition, offset) in reading.intake.take_written(frontier(2)) {
+                reading.catalog.written(partition, offset);
+            }
 
             let mut bindings = bindings.activate();
             openings.for_each_time(|time, data| {

@@ -1,7 +1,13 @@
 //! The pipeline file, from the outside: what is said of good and bad ones, the commands around it, its reference page.
 
-// The cases use all kinds of sinks.
-#![cfg(all(feature = "sqlite", feature = "tantivy", feature = "elasticsearch", feature = "cassandra"))]
+// The cases use all kinds of sources and sinks.
+#![cfg(all(
+    feature = "kafka",
+    feature = "sqlite",
+    feature = "tantivy",
+    feature = "elasticsearch",
+    feature = "cassandra"
+))]
 // clippy.toml allows it in tests; helpers of tests are not seen as such.
 #![allow(clippy::unwrap_used)]
 

@@ -10,11 +10,12 @@ use super::{golden, repository};
 const MARK: &str = "<!-- From here on made from the schema: REWRITE=1 cargo test --test pipeline -->\n";
 
 /// The sections of the page: a title, and the definition that it shows.
-const SECTIONS: [(&str, &str); 19] = [
+const SECTIONS: [(&str, &str); 21] = [
     ("The pipeline", ""),
     ("`dead_letters`", "DeadLetters"),
     ("`sources.NAME`", "SourceSpec"),
     ("`sources.NAME.file`", "FileSource"),
+    ("`sources.NAME.kafka`", "KafkaSource"),
     ("`sources.NAME.memory`", "MemorySource"),
     ("`sources.NAME.retention`, `operators.NAME.upsert.retention`", "RetentionSpec"),
     ("`sources.NAME.operation`, `operators.NAME.upsert.operation`", "OperationFields"),
@@ -29,6 +30,7 @@ const SECTIONS: [(&str, &str); 19] = [
     ("`sinks.NAME.elasticsearch`", "ElasticsearchSink"),
     ("`sinks.NAME.cassandra`", "CassandraSink"),
     ("`sinks.NAME.cassandra.partition`, `clustering` and `columns`", "ColumnSpec"),
+    ("`sinks.NAME.kafka`", "KafkaSink"),
     ("`sinks.NAME.file` and `sinks.NAME.discard`", "FileSink DiscardSink"),
 ];
 

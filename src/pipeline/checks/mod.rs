@@ -7,6 +7,7 @@ use super::problem::{Place, Report};
 use super::tree::{Content, Entry, Node};
 
 mod fields;
+mod kafka;
 mod names;
 mod references;
 mod servers;
@@ -20,6 +21,7 @@ pub(super) fn check(root: &Node, report: &mut Report) {
     references::check(&outline, report);
     fields::check(&outline, report);
     stores::check(root, &outline, report);
+    kafka::check(&outline, report);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,9 @@ const SQLITE_OWN_COLUMNS: [&str; 3] = ["key", "document", "epoch"];
 pub(super) fn check(root: &Node, outline: &Outline<'_>, report: &mut Report) {
     let pipeline = Settings { path: String::new(), node: root };
     state(&pipeline, report);
+    for source in outline.group(Group::Source) {
+        built_in(source, report);
+    }
     for sink in outline.group(Group::Sink) {
         built_in(sink, report);
         if let Some(sqlite) = sink.kind("sqlite") {
@@ -35,18 +38,19 @@ fn state(pipeline: &Settings<'_>, report: &mut Report) {
     }
 }
 
-/// Stores are features of the build.
-fn built_in(sink: &Item<'_>, report: &mut Report) {
+/// Brokers and stores are features of the build.
+fn built_in(item: &Item<'_>, report: &mut Report) {
     let features = [
+        ("kafka", cfg!(feature = "kafka")),
         ("sqlite", cfg!(feature = "sqlite")),
         ("tantivy", cfg!(feature = "tantivy")),
         ("elasticsearch", cfg!(feature = "elasticsearch")),
         ("cassandra", cfg!(feature = "cassandra")),
     ];
-    for (feature, _) in features.iter().filter(|(feature, built)| !built && sink.is(feature)) {
-        let path = sink.path();
+    for (feature, _) in features.iter().filter(|(feature, built)| !built && item.is(feature)) {
+        let path = item.path();
         let hint = format!("build it with --features {feature}");
-        report.problem(sink.at, &path, format!("{path}: this program was built without {feature}"), Some(hint));
+        report.problem(item.at, &path, format!("{path}: this program was built without {feature}"), Some(hint));
     }
 }
 

@@ -86,9 +86,12 @@ impl Graph {
     fn sources(&mut self, pipeline: &Pipeline) -> Vec<(usize, &'static str)> {
         let (mut rejecting, mut reading) = (Vec::new(), Vec::new());
         for (name, source) in &pipeline.sources {
-            let kind = match &source.file {
-                Some(file) => format!("file: {}{}", file.paths.join(", "), if file.follow { ", followed" } else { "" }),
-                None => "memory".to_owned(),
+            let kind = match (&source.file, &source.kafka) {
+                (Some(file), _) => {
+                    format!("file: {}{}", file.paths.join(", "), if file.follow { ", followed" } else { "" })
+                }
+                (_, Some(kafka)) => format!("kafka: {}", kafka.topic),
+                _ => "memory".to_owned(),
             };
             let vertex = self.vertex(Shape::Source, vec![name.clone(), kind]);
             rejecting.push((vertex, "unreadable"));
@@ -191,6 +194,7 @@ fn sink_kind(sink: &SinkSpec) -> String {
         SinkSpec { elasticsearch: Some(sink), .. } => format!("elasticsearch: {}", sink.index),
         SinkSpec { cassandra: Some(sink), .. } => format!("cassandra: {}.{}", sink.keyspace, sink.table),
         SinkSpec { tantivy: Some(tantivy), .. } => format!("tantivy: {}", tantivy.path),
+        SinkSpec { kafka: Some(kafka), .. } => format!("kafka: {}", kafka.topic),
         SinkSpec { file: Some(file), .. } => format!("file: {}", file.path),
         _ => "discard".to_owned(),
     }

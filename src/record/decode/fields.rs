@@ -37,6 +37,11 @@ impl NamedFields {
         self.fields.get(field)
     }
 
+    /// The path of a field.
+    pub(super) fn path(&self, field: FieldId) -> impl std::fmt::Display {
+        self.tree.path(field)
+    }
+
     pub(super) fn members(&self) -> &[Member] {
         self.fields.members()
     }

@@ -11,6 +11,7 @@ use crate::record::path::FieldPath;
 use crate::record::pieces::{ChildPiece, Lead, Slice};
 use crate::record::scalar::{Key, ScalarRef};
 
+mod deletion;
 mod fields;
 mod fingerprint;
 mod operation;

@@ -140,7 +140,7 @@ impl Lines {
         };
         let start = self.start + mark;
         let payload = start as u32..(start + payload_bytes as usize) as u32;
-        Some(RawRecord { offset, payload: Some(payload), oversized_bytes })
+        Some(RawRecord { offset, payload: Some(payload), key: None, oversized_bytes })
     }
 }
 

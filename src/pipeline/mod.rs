@@ -20,6 +20,7 @@ mod problem;
 pub mod remote;
 mod schema;
 mod shape;
+mod topics;
 mod tree;
 pub mod units;
 mod variables;

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::remote::{CassandraSink, ElasticsearchSink};
+pub use super::topics::{Isolation, KafkaFormat, KafkaSink, KafkaSource, KafkaStart, MessageKey};
 use super::units::{ByteSize, Span};
 use crate::record::FieldPath;
 
@@ -92,79 +93,6 @@ pub struct FileSource {
     /// Goes on reading as files grow and new ones appear.
     #[serde(default)]
     pub follow: bool,
-}
-
-/// A topic of Kafka. A record without a value (a tombstone) deletes the row that its message key names.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct KafkaSource {
-    /// Brokers to begin with, as `host:port`, separated by commas.
-    #[schemars(length(min = 1))]
-    pub brokers: String,
-    /// The topic.
-    #[schemars(length(min = 1))]
-    pub topic: String,
-    /// Where a first run begins. Partitions that are made later are read from their beginning.
-    #[serde(default)]
-    pub start: KafkaStart,
-    /// Where a first run begins in partitions of these numbers, instead: the offset of the first record.
-    #[serde(default)]
-    pub offsets: IndexMap<String, u64>,
-    /// Whether records of transactions are read once these are committed, or at once.
-    #[serde(default)]
-    pub isolation: Isolation,
-    /// How the message key of a record without a value is read.
-    #[serde(default)]
-    pub message_key: MessageKey,
-    /// A top-level field that records get, with where they come from: an object with `partition`, `offset`, `timestamp_ms`, `key`
-    /// and `headers`. By default records stay as they are.
-    #[schemars(length(min = 1))]
-    pub metadata: Option<String>,
-    /// The consumer group under which offsets are committed once all sinks have them, for monitors of lag; nothing else depends on
-    /// it. By default `flowstone-`, the pipeline's name, `-` and the source's name.
-    #[schemars(length(min = 1))]
-    pub group: Option<String>,
-    /// Further options of librdkafka, such as `security.protocol` and `sasl.password`. Those that would break a guarantee are
-    /// refused.
-    #[serde(default)]
-    pub options: IndexMap<String, String>,
-}
-
-/// Where a first run begins in a topic.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum KafkaStart {
-    /// At the first record that is there.
-    #[default]
-    Beginning,
-    /// After the last record that is there.
-    End,
-    /// At the first record that is not older than this RFC 3339 time; after the last one if all are.
-    Timestamp(String),
-}
-
-/// Which records of transactions are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Isolation {
-    /// Those of committed transactions, and those without one.
-    #[default]
-    ReadCommitted,
-    /// All, also of transactions that are aborted later.
-    ReadUncommitted,
-}
-
-/// How a message key is read as the key of a row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum MessageKey {
-    /// As a string.
-    #[default]
-    Text,
-    /// As an integer, in decimal digits.
-    Integer,
-    /// As JSON: a string, an integer, or an array with the fields of the key.
-    Json,
 }
 
 /// Records that the embedding program hands over under the source's name.
@@ -460,40 +388,6 @@ pub struct TantivySink {
     /// How often what was written becomes searchable, at most.
     #[serde(default = "defaults::commit")]
     pub commit: Span,
-}
-
-/// A topic of Kafka that nobody else writes: a record a change, keyed by the row key; a deletion has no value. Each epoch is one
-/// transaction: read what is committed.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct KafkaSink {
-    /// Brokers to begin with, as `host:port`, separated by commas.
-    #[schemars(length(min = 1))]
-    pub brokers: String,
-    /// The topic, which must exist.
-    #[schemars(length(min = 1))]
-    pub topic: String,
-    /// What the value of a record is.
-    #[serde(default)]
-    pub format: KafkaFormat,
-    /// The transactional id, of which only one run at a time can write; by default `flowstone-` and the topic's name.
-    #[schemars(length(min = 1))]
-    pub transactional_id: Option<String>,
-    /// Further options of librdkafka, such as `security.protocol` and `compression.type`. Those that would break a guarantee are
-    /// refused.
-    #[serde(default)]
-    pub options: IndexMap<String, String>,
-}
-
-/// What the value of a record is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum KafkaFormat {
-    /// The document; none for a deletion.
-    #[default]
-    Json,
-    /// `key`, `epoch`, `op` (`upsert` or `delete`), and the document: as `after` of an upsert, as `before` of a deletion.
-    Change,
 }
 
 /// A directory of NDJSON files, each with the change records of a range of epochs.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 ///
 /// Neighbouring documents have most of their children in common. As places they take four bytes each and no counter is
 /// touched for them; and whoever renders documents can render a pool's annotations once. The lists of places of many
-/// documents stand on one [`Sheet`], so a document costs no allocation. Compared, hashed and serialised as the list that they
+/// documents stand on one sheet, so a document costs no allocation. Compared, hashed and serialised as the list that they
 /// stand for.
 pub struct Children<C> {
     sheet: Arc<Sheet<C>>,

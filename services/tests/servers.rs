@@ -1,5 +1,8 @@
 //! The servers themselves: that they come back with their data, and that nothing is left of them.
 
+// clippy.toml allows it in tests; helpers of tests are not seen as such.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};

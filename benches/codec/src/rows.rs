@@ -73,7 +73,7 @@ pub fn records(annotations: u64) -> Result<Vec<Record>, Box<dyn std::error::Erro
 
 /// The same row in the plain form.
 pub fn row(record: &Record) -> Row {
-    let (facets, position) = (record.facets(0), record.position());
+    let (interval, position) = (record.interval(0), record.position());
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("decode has checked the encoding");
     let only = |part: Option<ScalarRef<'_>>| match part {
         Some(ScalarRef::Str(text)) => text.to_owned(),
@@ -86,10 +86,10 @@ pub fn row(record: &Record) -> Row {
         partition: position.partition,
         offset: position.offset,
         version: record.version(),
-        asset: only(Some(facets.asset)),
-        kind: text(facets.kind),
-        start_ns: facets.interval.start_ns(),
-        end_ns: facets.interval.end_ns(),
+        asset: only(record.asset(0).ok()),
+        kind: text(record.kind(0)),
+        start_ns: interval.start_ns(),
+        end_ns: interval.end_ns(),
         payload: text(record.payload().expect("there are no deletions")),
     }
 }

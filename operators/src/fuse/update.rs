@@ -60,19 +60,19 @@ pub(super) fn update<K: Ord + ?Sized, C: Ord + Clone>(
     let grid = options.emit.grid();
     timeline.settle(&facets.interval);
     let net = net(timeline, changes, facets, grid);
-    let mut entries = Vec::new();
+    let mut kept = Vec::new();
     if !timeline.is_empty() {
-        spans(timeline, &net, options).iter().for_each(|span| add_kept(timeline, *span, grid, &mut entries));
+        spans(timeline, &net, options).iter().for_each(|span| add_kept(timeline, *span, grid, &mut kept));
     }
-    if entries.is_empty() {
-        let required = required(&net, options, &facets.kind);
-        Documents::emit(&net, required.as_deref(), options, room, emit);
+    let entries = if kept.is_empty() {
+        &net
     } else {
-        entries.extend_from_slice(&net);
-        order(&mut entries, &facets.kind);
-        let required = required(&entries, options, &facets.kind);
-        Documents::emit(&entries, required.as_deref(), options, room, emit);
-    }
+        kept.extend_from_slice(&net);
+        order(&mut kept, &facets.kind);
+        &kept
+    };
+    let required = required(entries, options, &facets.kind);
+    Documents::emit(entries, required.as_deref(), options, room, emit);
     if more {
         timeline.insert(net.iter().filter(|e| e.diff > 0).map(|e| (e.interval, e.content)).collect());
     }

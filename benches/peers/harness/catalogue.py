@@ -41,7 +41,7 @@ VARIANTS = [
         "flowstone", "every-second", RENDERED, final=False, corrections=True,
         brief=(1, 2), note="`run` with the journal, epochs of 1 s: documents as they change",
     ),
-    Variant("duckdb", "plain", RENDERED, threads=(2,), note="`list(… ORDER BY …)`, `to_json`"),
+    Variant("duckdb", "plain", RENDERED, threads=(2,), brief=(2,), note="`list(… ORDER BY …)`, `to_json`"),
     Variant("duckdb", "ranked", RENDERED, brief=(1, 2), note="ordered once by a window, children rendered once"),
     Variant("duckdb", "lists", LISTS, brief=(1, 2), note="ordered once by a window"),
     Variant("polars", "structs", RENDERED, note="in-memory engine, `struct.json_encode`"),

@@ -34,10 +34,23 @@ class Session:
             for variant in variants:
                 self.compare(variant, length)
         inputs = {length: self.input(self.options.size, length) for length in self.options.lengths}
-        if self.options.size != workload.QUICK:
-            for length in self.options.lengths:
-                for variant in variants:
-                    self.verify(variant, length, inputs[length])
+        if not self.options.verify_last:
+            self.verify_all(variants, inputs)
+        self.time_all(variants, inputs)
+        if self.options.verify_last:
+            self.verify_all(variants, inputs)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def verify_all(self, variants, inputs):
+        """Each variant once at each length; those of the quick archives were compared byte by byte."""
+        if self.options.size == workload.QUICK:
+            return
+        for length in self.options.lengths:
+            for variant in variants:
+                self.verify(variant, length, inputs[length])
+
+    def time_all(self, variants, inputs):
+        """Rounds of runs, in turns."""
         for number in range(1, self.options.runs + 1):
             if not self.has_time(number):
                 break
@@ -50,7 +63,6 @@ class Session:
                         if threads in self.options.threads:
                             self.time(variant, threads, length, number, inputs[length])
             self.rounds_s.append(time.monotonic() - began)
-        shutil.rmtree(self.scratch, ignore_errors=True)
 
     def has_time(self, number):
         """Whether to begin another round: one after the other of the same length as the last one. All or none of the forms get

@@ -91,7 +91,9 @@ def main():
         formed = formed.collect(engine=engine)
         job.finish(formed.height, formed.select(pl.col("child").list.len().sum()).item())
     else:
-        totals = documents.select(pl.len(), pl.col("children").sum(), pl.col("document").str.len_bytes().sum())
+        # Lengths are 32 bits wide, and their sum is not.
+        size = pl.col("document").str.len_bytes().cast(pl.UInt64).sum()
+        totals = documents.select(pl.len(), pl.col("children").sum(), size)
         job.finish(*totals.collect(engine=engine).row(0))
 
 

@@ -1,5 +1,7 @@
 //! The sweep: from intervals to the stretches of time over which the set that covers does not change.
 
+use std::ops::Range;
+
 use crate::interval::Interval;
 
 /// An annotation in a sweep. Its index among the entries is its rank: its place among the children of a document.
@@ -31,8 +33,14 @@ impl<C> Clone for Entry<'_, C> {
 pub(super) struct Sweep {
     /// `(first cell, rank)` of each entry, by first cell.
     starting: Vec<(i64, u32)>,
+    runs: Vec<Range<usize>>,
     active: Active,
 }
+
+/// Up to so many entries in up to so many runs are merged by looking at the head of each: the library makes use only of
+/// runs that are long.
+const SHORT: usize = 1_024;
+const HEADS: usize = 8;
 
 impl Sweep {
     /// Calls `visit(start, end, ranks)` for each maximal stretch of cells that one set of entries covers; not for those that
@@ -40,12 +48,8 @@ impl Sweep {
     ///
     /// O(n log n + size of what is visited).
     pub(super) fn visit<C>(&mut self, entries: &[Entry<'_, C>], mut visit: impl FnMut(i64, i64, &[u32])) {
-        let Sweep { starting, active } = self;
-        let ranks = 0..u32::try_from(entries.len()).expect("fewer than 2^32 annotations in one asset");
-        starting.clear();
-        starting.extend(entries.iter().zip(ranks).map(|(entry, rank)| (entry.start, rank)));
-        // Stable, because it makes use of runs: the entries of a kind are in this order.
-        starting.sort();
+        self.order(entries);
+        let Sweep { starting, active, .. } = self;
         active.clear();
         let mut starting = starting.iter().copied().peekable();
         // Nothing is active: on to the next start.
@@ -59,6 +63,39 @@ impl Sweep {
                 let next = starting.peek().map_or(active.first_end, |(first, _)| active.first_end.min(*first));
                 visit(at, next, &active.ranks);
                 at = next;
+            }
+        }
+    }
+}
+
+impl Sweep {
+    /// Orders entries by their first cells. Those of a kind are in this order already: runs, which are merged.
+    fn order<C>(&mut self, entries: &[Entry<'_, C>]) {
+        let Sweep { starting, runs, .. } = self;
+        let first = |at: usize| {
+            let rank = u32::try_from(at).expect("fewer than 2^32 annotations in one asset");
+            (entries[at].start, rank)
+        };
+        starting.clear();
+        runs.clear();
+        if entries.len() <= SHORT {
+            let mut from = 0;
+            for at in 1..=entries.len() {
+                if entries.get(at).is_none_or(|entry| entry.start < entries[at - 1].start) {
+                    runs.push(from..at);
+                    from = at;
+                }
+            }
+        }
+        if runs.is_empty() || runs.len() > HEADS {
+            starting.extend((0..entries.len()).map(first));
+            return starting.sort();
+        }
+        while let Some(run) = runs.iter_mut().min_by_key(|run| entries[run.start].start) {
+            starting.push(first(run.start));
+            run.start += 1;
+            if run.start == run.end {
+                runs.retain(|run| run.start < run.end);
             }
         }
     }

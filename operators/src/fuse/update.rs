@@ -1,5 +1,7 @@
 //! One epoch of one asset: from changes of annotations to changes of documents.
 
+use std::cmp::Ordering;
+
 use super::documents::{Documents, Emission, Room};
 use super::options::{Emit, FuseOptions};
 use super::sweep::{Entry, coalesce};
@@ -131,21 +133,52 @@ fn entry<C>(content: &C, diff: i32, interval: Interval, grid: Grid) -> Entry<'_,
     Entry { start, end, kind: 0, diff, interval, content }
 }
 
+/// So many entries at the end of those that are in order are put into their places one by one.
+const FEW: usize = 8;
+
 /// Numbers the kinds and sorts the entries as children stand in documents: by kind, start, end, content.
+///
+/// What a timeline shows is in this order within each kind, but for ties: it costs O(n), and O(n) for each of a few entries
+/// after that.
 fn order<K: Ord + ?Sized, C: Ord>(entries: &mut Vec<Entry<'_, C>>, kind: &impl Fn(&C) -> &K) {
-    number_kinds(entries, kind);
+    let kinds = number_kinds(entries, kind);
     // What is compared is all that is moved. Contents, which lie elsewhere, are looked at only if the rest is the same.
-    let mut order: Vec<(u32, u32, Interval)> =
-        (0..).zip(entries.iter()).map(|(at, e): (u32, _)| (e.kind, at, e.interval)).collect();
-    order.sort_unstable_by(|(kind, at, interval), (other_kind, other_at, other_interval)| {
-        let contents = || entries[*at as usize].content.cmp(entries[*other_at as usize].content);
-        (kind, interval).cmp(&(other_kind, other_interval)).then_with(contents)
-    });
-    *entries = order.iter().map(|(_, at, _)| entries[*at as usize]).collect();
+    let mut order: Vec<(Interval, u32)> = vec![(Interval::new(0, 1), 0); entries.len()];
+    let mut counts = vec![0; kinds];
+    entries.iter().for_each(|entry| counts[entry.kind as usize] += 1);
+    let firsts = counts.iter().scan(0, |sum, count| Some(std::mem::replace(sum, *sum + count)));
+    let mut next: Vec<usize> = firsts.collect();
+    for (at, entry) in (0..).zip(entries.iter()) {
+        let next = &mut next[entry.kind as usize];
+        order[*next] = (entry.interval, at);
+        *next += 1;
+    }
+    let by = |(interval, at): &(Interval, u32), (other, other_at): &(Interval, u32)| {
+        interval.cmp(other).then_with(|| entries[*at as usize].content.cmp(entries[*other_at as usize].content))
+    };
+    let mut rest = &mut order[..];
+    for count in counts {
+        let (of_kind, later) = rest.split_at_mut(count);
+        sort(of_kind, by);
+        rest = later;
+    }
+    *entries = order.iter().map(|(_, at)| entries[*at as usize]).collect();
 }
 
-/// Numbers kinds as they are met, then by their order: each entry's kind is looked at once.
-fn number_kinds<K: Ord + ?Sized, C>(entries: &mut [Entry<'_, C>], kind: &impl Fn(&C) -> &K) {
+/// Sorts what may be sorted but for a few at its end.
+fn sort<T: Copy>(all: &mut [T], by: impl Fn(&T, &T) -> Ordering) {
+    let sorted = 1 + all.windows(2).take_while(|pair| by(&pair[0], &pair[1]).is_le()).count();
+    if all.len() > sorted + FEW {
+        return all.sort_unstable_by(by);
+    }
+    for at in sorted..all.len() {
+        let place = all[..at].partition_point(|other| by(other, &all[at]).is_le());
+        all[place..=at].rotate_right(1);
+    }
+}
+
+/// Numbers kinds as they are met, then by their order: each entry's kind is looked at once. Returns how many there are.
+fn number_kinds<K: Ord + ?Sized, C>(entries: &mut [Entry<'_, C>], kind: &impl Fn(&C) -> &K) -> usize {
     let mut kinds: Vec<(&K, u32)> = Vec::new();
     for entry in entries.iter_mut() {
         let kind = kind(entry.content);
@@ -161,6 +194,7 @@ fn number_kinds<K: Ord + ?Sized, C>(entries: &mut [Entry<'_, C>], kind: &impl Fn
         ranks[*met as usize] = rank;
     }
     entries.iter_mut().for_each(|entry| entry.kind = ranks[entry.kind as usize]);
+    kinds.len()
 }
 
 /// Joins entries of the same content, which are neighbours: additions and removals cancel out.

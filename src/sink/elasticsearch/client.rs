@@ -77,7 +77,16 @@ impl Answer {
     }
 
     fn is_block(&self) -> bool {
-        self.status == StatusCode::FORBIDDEN && memchr::memmem::find(&self.body, b"cluster_block_exception").is_some()
+        self.status == StatusCode::FORBIDDEN && self.names("cluster_block_exception")
+    }
+
+    /// Whether the index that was asked for is not there.
+    fn lacks_index(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND && self.names("index_not_found_exception")
+    }
+
+    fn names(&self, kind: &str) -> bool {
+        memchr::memmem::find(&self.body, kind.as_bytes()).is_some()
     }
 }
 
@@ -172,9 +181,22 @@ impl Client {
     ) -> Result<Value, SinkError> {
         let answer = self.ask(method, path, body, patience).await?;
         if !answer.status.is_success() {
-            return Err(SinkError::store(action, &self.object, answer.reason()));
+            return Err(self.refused(action, &answer));
         }
         serde_json::from_slice(&answer.body).map_err(|error| SinkError::store(action, &self.object, error))
+    }
+
+    /// The error in an answer to a call about an index that was there: it may be deleted between any two calls.
+    pub fn refused(&self, action: &'static str, answer: &Answer) -> SinkError {
+        match answer.lacks_index() {
+            true => self.gone(&answer.reason()),
+            false => SinkError::store(action, &self.object, answer.reason()),
+        }
+    }
+
+    /// The index is not there any more.
+    pub fn gone(&self, reason: &str) -> SinkError {
+        SinkError::Mismatch { object: self.object.clone(), difference: format!("it is gone: {reason}") }
     }
 
     /// An answer to somebody whom the server knows.

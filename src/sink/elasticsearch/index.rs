@@ -257,7 +257,7 @@ impl OwnedIndex {
         let answer: Answer = client.ask(Method::GET, &path, None, self.patience).await?;
         let object = client.object().to_owned();
         if !answer.status.is_success() {
-            return Err(SinkError::Mismatch { object, difference: format!("it is gone: {}", answer.reason()) });
+            return Err(client.gone(&answer.reason()));
         }
         let found: Value =
             serde_json::from_slice(&answer.body).map_err(|error| SinkError::store("read", &object, error))?;

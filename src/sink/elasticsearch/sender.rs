@@ -138,7 +138,7 @@ impl Sender {
             Ok(answer) => self.client.permitted(answer)?,
         };
         if !answer.status.is_success() {
-            return Err(SinkError::store("write to", self.client.object(), answer.reason()));
+            return Err(self.client.refused("write to", &answer));
         }
         let outcomes = match outcome::outcomes(&answer.body, &batch.items) {
             Ok(outcomes) => outcomes,
@@ -155,10 +155,7 @@ impl Sender {
                     later.push(number);
                 }
                 Outcome::Refused(reason) => self.refuse(batch, item, reason, refused)?,
-                Outcome::Gone(reason) => {
-                    let object = self.client.object().to_owned();
-                    return Err(SinkError::Mismatch { object, difference: format!("it is gone: {reason}") });
-                }
+                Outcome::Gone(reason) => return Err(self.client.gone(&reason)),
             }
         }
         Ok(Attempt::Taken(later))

@@ -38,7 +38,7 @@ impl View {
     /// Opens one of an index: all that was acknowledged and refreshed is in it.
     pub async fn open(client: &Client, index: &str, patience: Option<Duration>) -> Result<Self, SinkError> {
         let ways = [(Kind::Elasticsearch, "_pit", "id"), (Kind::OpenSearch, "_search/point_in_time", "pit_id")];
-        let mut reason = String::new();
+        let mut refused = None;
         for (kind, call, name) in ways {
             let path = format!("/{index}/{call}?keep_alive={KEEP}");
             let answer = client.ask(Method::POST, &path, None, patience).await?;
@@ -47,11 +47,9 @@ impl View {
                 let id = opened[name].as_str().unwrap_or_default().to_owned();
                 return Ok(View { kind, id, after: Value::Null, patience });
             }
-            if reason.is_empty() {
-                reason = answer.reason();
-            }
+            refused.get_or_insert_with(|| client.refused("search", &answer));
         }
-        Err(SinkError::store("search", client.object(), reason))
+        Err(refused.expect("there are two ways"))
     }
 
     /// The next page. `search` says what is asked; its `size` how many.

@@ -224,6 +224,29 @@ fn what_an_unfinished_fill_has_written_is_swept_by_the_next_one() {
 }
 
 #[test]
+fn an_index_that_is_deleted_is_said_to_be_gone_at_whichever_call_that_shows() {
+    for (call, before) in [
+        ("PUT /moments/_mapping", 1),
+        ("PUT /moments/_mapping", 2),
+        ("PUT /moments/_settings", 0),
+        ("POST /moments/_bulk", 1),
+        ("POST /moments/_refresh", 1),
+        ("POST /moments/_pit", 0),
+    ] {
+        let site = Site::new();
+        let mut writer = site.open().writer;
+        site.server.state.lock().unwrap().deletes_at = Some((call, before));
+        let mut written = Ok(());
+        for at in [5, 20_000, 40_000] {
+            written = written.and_then(|()| writer.write(at, &mut rows(10, "x")));
+            written = written.and_then(|()| writer.close(at, Sweep::Older));
+        }
+        let error = written.and_then(|()| writer.finish()).expect_err(call);
+        assert!(error.to_string().contains("it is gone: index_not_found_exception"), "{call}: {error}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_refused_with_what_helps() {
     let missing = Site::new().with("create", false);
     let error = missing.try_open().err().unwrap().to_string();
@@ -270,6 +293,17 @@ fn users_and_keys_are_sent_with_each_request() {
         drop(site.open());
         let state = site.server.state.lock().unwrap();
         assert!(state.authorization.iter().all(|sent| sent == expected), "{:?}", state.authorization);
+    }
+}
+
+#[test]
+fn who_is_not_known_or_may_not_write_is_told_which_and_nobody_the_key() {
+    for (status, part) in [(401, "it does not accept the user or the API key"), (403, "the user may not do that")] {
+        let site = Site::new().with("api_key", "s3cret");
+        site.server.state.lock().unwrap().denies = Some(status);
+        let error = site.try_open().err().unwrap();
+        let said = format!("{error}: {}", std::error::Error::source(&error).unwrap());
+        assert!(said.contains(part) && said.contains("security_exception") && !said.contains("s3cret"), "{said}");
     }
 }
 

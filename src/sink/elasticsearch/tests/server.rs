@@ -41,6 +41,10 @@ pub(super) struct State {
     pub authorization: Vec<String>,
     /// How many indexes were made.
     pub made: u64,
+    /// The call, and which one of its kind, at which the index is deleted: somebody was quicker.
+    pub deletes_at: Option<(&'static str, u32)>,
+    /// The status for everybody.
+    pub denies: Option<u16>,
 }
 
 #[derive(Clone)]
@@ -162,17 +166,21 @@ fn read(reader: &mut impl BufRead) -> Option<Request> {
 impl State {
     fn answer(&mut self, request: &Request) -> Reply {
         self.authorization.push(request.authorization.clone());
+        if let Some(status) = self.denies {
+            return Reply::Whole(status, json!({ "error": { "type": "security_exception", "reason": "by the test" } }));
+        }
         let path = request.path.split('?').next().unwrap();
         let body = || serde_json::from_slice::<Value>(&request.body).unwrap_or_default();
         let ok = || Reply::Whole(200, json!({ "acknowledged": true }));
+        let gone = json!({ "error": { "type": "index_not_found_exception", "reason": "no such index" } });
+        if self.is_deleted_before(&format!("{} {path}", request.method)) {
+            return Reply::Whole(404, gone);
+        }
         match (request.method.as_str(), path) {
             ("POST", "/moments/_bulk") => self.bulk(&request.body),
             ("GET", "/moments") => match &self.index {
                 Some(index) => Reply::Whole(200, json!({ "moments": index })),
-                None => Reply::Whole(
-                    404,
-                    json!({ "error": { "type": "index_not_found_exception", "reason": "no such index" } }),
-                ),
+                None => Reply::Whole(404, gone),
             },
             ("PUT", "/moments") => {
                 let mut index = body();
@@ -202,6 +210,15 @@ impl State {
             ("POST", "/moments/_refresh" | "/_aliases") | ("DELETE", "/_pit") => ok(),
             other => panic!("{other:?} is not expected"),
         }
+    }
+
+    fn is_deleted_before(&mut self, call: &str) -> bool {
+        match &mut self.deletes_at {
+            Some((at, 0)) if *at == call => self.index = None,
+            Some((at, left)) if *at == call => *left -= 1,
+            _ => {}
+        }
+        self.deletes_at.is_some() && self.index.is_none() && call != "GET /moments" && call != "PUT /moments"
     }
 
     fn search(&self, search: &Value) -> Value {

@@ -12,13 +12,16 @@ use super::Failure;
 use crate::generate::{Compression, GenerateError, Settings, Style, Summary, generate};
 use crate::pipeline::units::Span;
 
-/// Makes a synthetic archive of annotations: NDJSON files that look like the real thing.
+/// Makes a synthetic archive of annotations that look like the real thing: NDJSON files, or records of a topic of Kafka.
 ///
 /// The same options always give the same lines, on every machine.
 #[derive(clap::Args)]
 pub struct Args {
     /// The directory to write to; made if it does not exist.
-    out_dir: PathBuf,
+    #[arg(required_unless_present = "kafka", conflicts_with = "kafka")]
+    out_dir: Option<PathBuf>,
+    #[command(flatten)]
+    topic: TopicArgs,
     /// How annotations are distributed: like films and series, or uniformly, as in the benchmarks.
     #[arg(long, value_enum, default_value = "episodes")]
     style: Style,
@@ -63,17 +66,47 @@ pub struct Args {
     #[arg(long)]
     fixture: bool,
     /// How many files; all records of an id are in one.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "kafka")]
     parts: usize,
     /// How the files are compressed.
-    #[arg(long, value_enum, default_value = "none")]
+    #[arg(long, value_enum, default_value = "none", conflicts_with = "kafka")]
     compress: Compression,
     /// What all randomness comes from.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Overwrites an archive that is there; other files in the directory stay.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "kafka")]
     force: bool,
+}
+
+/// Where records go instead of into files.
+#[derive(clap::Args)]
+struct TopicArgs {
+    /// Sends a record a line to a topic of these brokers instead, keyed by the annotation's id.
+    #[arg(long, value_name = "HOST:PORT", requires = "topic")]
+    kafka: Option<String>,
+    /// The topic.
+    #[arg(long, requires = "kafka")]
+    topic: Option<String>,
+    /// Lines a second [default: as many as brokers take].
+    #[arg(long, value_name = "N", requires = "kafka", value_parser = rate)]
+    rate: Option<f64>,
+    /// Makes the topic with so many partitions if it does not exist.
+    #[arg(long, value_name = "N", requires = "kafka", value_parser = clap::value_parser!(u32).range(1..))]
+    partitions: Option<u32>,
+    /// A further option of librdkafka, such as security.protocol=SSL; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", requires = "kafka", value_parser = option)]
+    kafka_option: Vec<(String, String)>,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: Option<f64> = text.parse().ok().filter(|rate| (0.001..=1e9).contains(rate));
+    rate.ok_or_else(|| "it must be a number from 0.001 to 1,000,000,000".to_owned())
+}
+
+fn option(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it must be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 impl Args {
@@ -105,10 +138,10 @@ pub fn main(args: &Args, json: bool) -> Result<(), Failure> {
     let settings = args.settings();
     let bar = progress_bar(settings.annotations);
     let began = Instant::now();
-    let result = generate(&settings, &args.out_dir, args.force, &mut |lines| bar.set_position(lines));
+    let result = make(args, &settings, &mut |lines| bar.set_position(lines));
     let took = began.elapsed();
     bar.finish_and_clear();
-    let summary = result.map_err(|error| match error {
+    let (summary, place) = result.map_err(|error| match error {
         GenerateError::Setting { .. } | GenerateError::NotEmpty { .. } => Failure::Usage(format!("error: {error}")),
         error => Failure::run(error),
     })?;
@@ -117,9 +150,36 @@ pub fn main(args: &Args, json: bool) -> Result<(), Failure> {
         let text = serde_json::to_string(&summary).map_err(Failure::run)?;
         writeln!(out, "{text}")
     } else {
-        print(&mut out, args, &summary, took)
+        print(&mut out, &place, &summary, took)
     };
     printed.and_then(|()| out.flush()).map_err(Failure::run)
+}
+
+/// Makes the archive; says what was made, and where it is.
+fn make(args: &Args, settings: &Settings, progress: &mut dyn FnMut(u64)) -> Result<(Summary, String), GenerateError> {
+    let Some(directory) = &args.out_dir else { return produce(&args.topic, settings, progress) };
+    let summary = generate(settings, directory, args.force, progress)?;
+    let place = format!("{} of {}", count(summary.files.len() as u64, "file"), directory.display());
+    Ok((summary, place))
+}
+
+#[cfg(feature = "kafka")]
+fn produce(
+    args: &TopicArgs,
+    settings: &Settings,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(Summary, String), GenerateError> {
+    let (brokers, name) = (args.kafka.clone().unwrap_or_default(), args.topic.clone().unwrap_or_default());
+    let place = format!("the topic {name} at {brokers}");
+    let options = args.kafka_option.iter().cloned().collect();
+    let topic = crate::generate::Topic { brokers, name, partitions: args.partitions, rate: args.rate, options };
+    Ok((crate::generate::produce(settings, &topic, progress)?, place))
+}
+
+#[cfg(not(feature = "kafka"))]
+fn produce(_: &TopicArgs, _: &Settings, _: &mut dyn FnMut(u64)) -> Result<(Summary, String), GenerateError> {
+    let expected = "left out: this flowstone was built without Kafka".to_owned();
+    Err(GenerateError::Setting { setting: "kafka", expected })
 }
 
 /// Shows nothing unless standard error is a terminal.
@@ -133,15 +193,14 @@ fn progress_bar(lines: u64) -> ProgressBar {
     ProgressBar::new(lines).with_style(style)
 }
 
-fn print(out: &mut impl Write, args: &Args, summary: &Summary, took: Duration) -> io::Result<()> {
+fn print(out: &mut impl Write, place: &str, summary: &Summary, took: Duration) -> io::Result<()> {
     let rate = summary.lines as f64 / took.as_secs_f64().max(1e-9);
     writeln!(
         out,
-        "{} lines, {}, to {} of {} in {:.1} s ({} lines/s)\n",
+        "{} lines, {}, to {} in {:.1} s ({} lines/s)\n",
         HumanCount(summary.lines),
         HumanBytes(summary.bytes),
-        count(summary.files.len() as u64, "file"),
-        args.out_dir.display(),
+        place,
         took.as_secs_f64(),
         HumanCount(rate as u64),
     )?;

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  settings ─▶ catalogue ─▶ archive ──────────────▶ recorder ──▶ output
-//!              titles,      which record comes      lines,       files
-//!              assets       when (corrections,      counts
+//!              titles,      which record comes      lines,       files,
+//!              assets       when (corrections,      counts       or a topic
 //!                           deletions, disorder)
 //!                             │
 //!                             └─▶ episode ─▶ modality, dialogue, vocabulary
@@ -30,11 +30,15 @@ mod settings;
 mod summary;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "kafka")]
+mod topic;
 mod vectors;
 mod vocabulary;
 
 pub use settings::{Compression, Settings, Style};
 pub use summary::{FileSummary, Summary, TypeSummary};
+#[cfg(feature = "kafka")]
+pub use topic::Topic;
 
 /// Writes an archive into `directory`, which is made if it does not exist: files `part-000.ndjson` and so on.
 ///
@@ -50,7 +54,22 @@ pub fn generate(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Summary, GenerateError> {
     settings.check()?;
-    let output = output::Output::create(directory, settings, overwrite)?;
+    write(settings, output::Output::create(directory, settings, overwrite)?, progress)
+}
+
+/// Sends an archive to a topic of Kafka: a record a line, in the order of the lines, with the annotation's id as its key.
+///
+/// `progress` is told now and then how many lines were handed over.
+///
+/// # Errors
+/// If the settings make no sense, the topic is missing and is not to be made, or brokers do not take a record.
+#[cfg(feature = "kafka")]
+pub fn produce(settings: &Settings, topic: &Topic, progress: &mut dyn FnMut(u64)) -> Result<Summary, GenerateError> {
+    settings.check()?;
+    write(settings, output::Output::topic(topic::TopicWriter::open(topic)?), progress)
+}
+
+fn write(settings: &Settings, output: output::Output, progress: &mut dyn FnMut(u64)) -> Result<Summary, GenerateError> {
     let mut draw = draw::Draw::new(settings.seed, draw::Stream::Catalogue);
     let catalogue = catalogue::Catalogue::new(settings, &mut draw);
     let mut recorder = recorder::Recorder::new(settings, &catalogue.assets, output, progress);
@@ -94,6 +113,19 @@ pub enum GenerateError {
         /// What the system said.
         #[source]
         source: io::Error,
+    },
+    /// A topic that can not be used.
+    #[error("could not {action} the topic {topic:?} of Kafka at {brokers}")]
+    Topic {
+        /// What was attempted: "find", "make", "write to".
+        action: &'static str,
+        /// The topic.
+        topic: String,
+        /// Where it was looked for.
+        brokers: String,
+        /// What brokers or librdkafka said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 

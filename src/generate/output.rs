@@ -1,4 +1,4 @@
-//! The files of an archive.
+//! The files of an archive, or the topic that it goes to.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -9,23 +9,37 @@ use flate2::write::GzEncoder;
 use super::GenerateError;
 use super::settings::{Compression, Settings};
 use super::summary::FileSummary;
+#[cfg(feature = "kafka")]
+use super::topic::TopicWriter;
 
 /// A file is written to in blocks of about so many bytes.
 const BLOCK_BYTES: usize = 256 << 10;
+/// A topic in smaller ones, so that progress shows at low rates.
+#[cfg(feature = "kafka")]
+const TOPIC_BLOCK_BYTES: usize = 16 << 10;
 
-/// The files of an archive.
+/// The files of an archive, or the topic that it goes to.
 pub(super) struct Output {
-    files: Vec<PartFile>,
+    parts: Vec<Part>,
 }
 
-/// One file, and what is yet to be written to it.
-struct PartFile {
-    name: String,
-    path: PathBuf,
-    encoder: Encoder,
+/// One file or topic, and what is yet to be written to it.
+struct Part {
+    target: Target,
     buffer: Vec<u8>,
+    block_bytes: usize,
     /// Where the last lines begin in `buffer` that may be repeated.
     recent: Vec<usize>,
+}
+
+enum Target {
+    File {
+        name: String,
+        path: PathBuf,
+        encoder: Encoder,
+    },
+    #[cfg(feature = "kafka")]
+    Topic(Box<TopicWriter>),
 }
 
 enum Encoder {
@@ -38,19 +52,28 @@ impl Output {
     /// Opens the files of an archive in `directory`, which is made if it does not exist.
     pub(super) fn create(directory: &Path, settings: &Settings, overwrite: bool) -> Result<Self, GenerateError> {
         clear(directory, overwrite)?;
-        let files = (0..settings.parts).map(|part| PartFile::create(directory, part, settings.compression));
-        Ok(Output { files: files.collect::<Result<_, _>>()? })
+        let parts = (0..settings.parts).map(|part| {
+            let target = Target::create(directory, part, settings.compression)?;
+            Ok(Part::new(target, BLOCK_BYTES))
+        });
+        Ok(Output { parts: parts.collect::<Result<_, _>>()? })
+    }
+
+    /// Everything goes to a topic.
+    #[cfg(feature = "kafka")]
+    pub(super) fn topic(writer: TopicWriter) -> Self {
+        Output { parts: vec![Part::new(Target::Topic(Box::new(writer)), TOPIC_BLOCK_BYTES)] }
     }
 
     /// The file that an id belongs to.
     pub(super) fn part_of(&self, id: u128) -> usize {
-        (id & 0xffff_ffff) as usize % self.files.len()
+        (id & 0xffff_ffff) as usize % self.parts.len()
     }
 
     /// Lets `write` append a line to a file. Returns its length, and whether a block was written before it.
     pub(super) fn line(&mut self, part: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<(u64, bool), GenerateError> {
-        let file = &mut self.files[part];
-        let full = file.buffer.len() >= BLOCK_BYTES;
+        let file = &mut self.parts[part];
+        let full = file.buffer.len() >= file.block_bytes;
         if full {
             file.flush()?;
         }
@@ -62,12 +85,12 @@ impl Output {
 
     /// Sees to it that the last line of a file is never repeated.
     pub(super) fn seal(&mut self, part: usize) {
-        self.files[part].recent.clear();
+        self.parts[part].recent.clear();
     }
 
     /// Repeats the last lines of a file, at most `most` of them. Returns how many, and their bytes.
     pub(super) fn repeat(&mut self, part: usize, most: u64) -> (u64, u64) {
-        let PartFile { buffer, recent, .. } = &mut self.files[part];
+        let Part { buffer, recent, .. } = &mut self.parts[part];
         let count = (recent.len() as u64).min(most) as usize;
         let first = recent.len() - count;
         let Some(start) = recent.get(first).copied() else { return (0, 0) };
@@ -78,13 +101,31 @@ impl Output {
         (count as u64, bytes as u64)
     }
 
-    /// Writes what is left and closes the files.
+    /// Writes what is left, and closes the files or waits for the brokers. Returns the files.
     pub(super) fn finish(self) -> Result<Vec<FileSummary>, GenerateError> {
-        self.files.into_iter().map(PartFile::finish).collect()
+        self.parts.into_iter().filter_map(|part| part.finish().transpose()).collect()
     }
 }
 
-impl PartFile {
+impl Part {
+    fn new(target: Target, block_bytes: usize) -> Self {
+        Part { target, buffer: Vec::with_capacity(block_bytes + 4_096), block_bytes, recent: Vec::new() }
+    }
+
+    fn flush(&mut self) -> Result<(), GenerateError> {
+        self.target.write(&self.buffer)?;
+        self.buffer.clear();
+        self.recent.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Option<FileSummary>, GenerateError> {
+        self.flush()?;
+        self.target.finish()
+    }
+}
+
+impl Target {
     fn create(directory: &Path, part: usize, compression: Compression) -> Result<Self, GenerateError> {
         let extension = match compression {
             Compression::None => "",
@@ -102,31 +143,45 @@ impl PartFile {
             })
         });
         let encoder = encoder.map_err(|source| GenerateError::io("create", &path, source))?;
-        Ok(PartFile { name, path, encoder, buffer: Vec::with_capacity(BLOCK_BYTES + 4_096), recent: Vec::new() })
+        Ok(Target::File { name, path, encoder })
     }
 
-    fn flush(&mut self) -> Result<(), GenerateError> {
-        let written = match &mut self.encoder {
-            Encoder::Plain(file) => file.write_all(&self.buffer),
-            Encoder::Gz(encoder) => encoder.write_all(&self.buffer),
-            Encoder::Zst(encoder) => encoder.write_all(&self.buffer),
+    fn write(&mut self, lines: &[u8]) -> Result<(), GenerateError> {
+        let (path, written) = match self {
+            Target::File { path, encoder, .. } => (path, encoder.write(lines)),
+            #[cfg(feature = "kafka")]
+            Target::Topic(writer) => return writer.write(lines),
         };
-        written.map_err(|source| GenerateError::io("write", &self.path, source))?;
-        self.buffer.clear();
-        self.recent.clear();
-        Ok(())
+        written.map_err(|source| GenerateError::io("write", path, source))
     }
 
-    fn finish(mut self) -> Result<FileSummary, GenerateError> {
-        self.flush()?;
-        let file = match self.encoder {
+    fn finish(self) -> Result<Option<FileSummary>, GenerateError> {
+        let (name, path, encoder) = match self {
+            Target::File { name, path, encoder } => (name, path, encoder),
+            #[cfg(feature = "kafka")]
+            Target::Topic(writer) => return writer.finish().map(|()| None),
+        };
+        let bytes = encoder.finish().and_then(|file| Ok(file.metadata()?.len()));
+        let bytes = bytes.map_err(|source| GenerateError::io("write", &path, source))?;
+        Ok(Some(FileSummary { name, bytes }))
+    }
+}
+
+impl Encoder {
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Encoder::Plain(file) => file.write_all(lines),
+            Encoder::Gz(encoder) => encoder.write_all(lines),
+            Encoder::Zst(encoder) => encoder.write_all(lines),
+        }
+    }
+
+    fn finish(self) -> io::Result<File> {
+        match self {
             Encoder::Plain(file) => Ok(file),
             Encoder::Gz(encoder) => encoder.finish(),
             Encoder::Zst(encoder) => encoder.finish(),
-        };
-        let bytes = file.and_then(|file| Ok(file.metadata()?.len()));
-        let bytes = bytes.map_err(|source| GenerateError::io("write", &self.path, source))?;
-        Ok(FileSummary { name: self.name, bytes })
+        }
     }
 }
 

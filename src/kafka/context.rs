@@ -33,6 +33,8 @@ struct Heard {
     ends: HashMap<i32, i64>,
     /// How many commits were answered.
     commits: u64,
+    /// Why a record could not be delivered, of the first such one.
+    undelivered: Option<KafkaError>,
 }
 
 impl Context {
@@ -60,6 +62,11 @@ impl Context {
     /// How many commits of offsets were answered.
     pub(crate) fn commits(&self) -> u64 {
         self.heard().commits
+    }
+
+    /// Why a record could not be delivered, if one could not.
+    pub(crate) fn undelivered(&self) -> Option<KafkaError> {
+        self.heard().undelivered.clone()
     }
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
@@ -144,8 +151,12 @@ impl ConsumerContext for Context {
 impl ProducerContext for Context {
     type DeliveryOpaque = ();
 
-    /// What could not be delivered fails the transaction.
-    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+    /// What could not be delivered also fails the transaction, if there is one.
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.heard().undelivered.get_or_insert_with(|| error.clone());
+        }
+    }
 }
 
 /// An error of librdkafka, and what it had said before.

@@ -6,6 +6,7 @@
 //! | `refusing` | what can not be read on, and what is wrong from the start |
 //! | `faults` | brokers and connections that fail under load |
 //! | `writing` | what the sink writes |
+//! | `generating` | what `generate --kafka` puts into a topic |
 //! | `topic` | topics, and what tests put in them |
 
 // clippy.toml allows it in tests; helpers of tests are not seen as such.
@@ -15,6 +16,7 @@
 #[allow(dead_code, reason = "shared with other tests")]
 mod archive;
 mod faults;
+mod generating;
 #[path = "../end_to_end/oracle.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod oracle;

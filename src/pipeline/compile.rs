@@ -6,7 +6,7 @@ use flowstone_operators::fuse::{Emit as Form, FuseOptions};
 use flowstone_operators::interval::{Boundary, Grid};
 
 use super::model::{
-    self, Emit, End, FuseSpec, OnLag, OperationFields, OperationsFields, Pipeline, RetentionSpec, SinkSpec,
+    self, Emit, End, FuseSpec, KafkaFormat, OnLag, OperationFields, OperationsFields, Pipeline, RetentionSpec, SinkSpec,
 };
 use super::units::Span;
 use crate::record::{DecodeSpec, FacetSpec, FieldPath, OperationSpec, OperationsSpec};
@@ -94,6 +94,11 @@ pub struct SinkPlan {
 }
 
 impl SinkPlan {
+    /// Whether a row that replaces another is written with it.
+    pub fn tells_before(&self) -> bool {
+        self.spec.kafka.as_ref().is_some_and(|kafka| kafka.format == KafkaFormat::Change)
+    }
+
     /// The sink that every pipeline has, for records that could not be processed.
     fn dead_letters() -> Self {
         let (from, after) = (DEAD_LETTERS.to_owned(), None);

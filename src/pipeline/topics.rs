@@ -107,6 +107,7 @@ pub enum KafkaFormat {
     /// The document; none for a deletion.
     #[default]
     Json,
-    /// `key`, `epoch`, `op` (`upsert` or `delete`), and the document: as `after` of an upsert, as `before` of a deletion.
+    /// `key`, `epoch`, `op` (`upsert` or `delete`), and documents: `before` if there was one, `after` if there is one. When the
+    /// topic is filled anew, there is no `before`, and what goes has no value.
     Change,
 }

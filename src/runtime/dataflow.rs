@@ -31,7 +31,7 @@ use super::sources::{Sources, sources};
 use super::tables::{Table, table};
 use crate::pipeline::compile::Collection;
 use crate::record::{DeadLetter, Row};
-use crate::sink::gate::gate;
+use crate::sink::gate::{Passage, gate};
 use crate::sink::lag::Detach;
 use crate::sink::shell::{Shell, Written, write};
 use crate::sink::{Never, Reveal};
@@ -196,8 +196,9 @@ fn sink<'scope>(
         Collection::DeadLetters => &collections.dead_letters,
     };
     let Gates { release, reveals, detaches } = gates;
-    let waiting = setup.gauges.waiting.clone();
-    let changes = gate(rows.clone(), release, reveals.clone(), detaches.clone(), start, &plan.name, waiting);
+    let (with_before, waiting) = (plan.tells_before(), setup.gauges.waiting.clone());
+    let passage = Passage { start, name: &plan.name, with_before, waiting };
+    let changes = gate(rows.clone(), release, reveals.clone(), detaches.clone(), passage);
     let (control, owner) = (setup.control.clone(), plan.name.clone());
     let shell = Shell {
         name: plan.name.clone(),

@@ -47,7 +47,7 @@ impl Writer for Discard {
     fn write(&mut self, _epoch: u64, changes: &mut Vec<Change>) -> Result<(), SinkError> {
         let mut bytes = 0;
         for change in changes.drain(..) {
-            if let (Change::Upsert(row), true) = (&change, self.spec.render) {
+            if let (Some(row), true) = (change.after(), self.spec.render) {
                 self.buffer.clear();
                 self.renderer.document(row, &mut self.buffer);
                 bytes += std::hint::black_box(&self.buffer).len() as u64;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
+use super::Change;
 use crate::record::Row;
 
 /// Counts, for the whole process, the bytes that wait at gates and in shells, estimated as rendered.
@@ -111,6 +112,14 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.gauge.sub(self.bytes);
+    }
+}
+
+/// What a change that waits is counted as.
+pub fn change_bytes(change: &Change) -> u64 {
+    match change {
+        Change::Upsert(row) | Change::Delete(row) => row_bytes(row),
+        Change::Replace(rows) => row_bytes(&rows.before) + row_bytes(&rows.after),
     }
 }
 

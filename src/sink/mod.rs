@@ -91,8 +91,19 @@ pub struct Reveal;
 pub enum Change {
     /// The key's row is now this one.
     Upsert(Row),
+    /// The same of a key that had another row, in the place of `Upsert` for sinks that ask for it: see [`gate::Passage`].
+    Replace(Box<Replaced>),
     /// The key has no row any more; this is the last one that it had.
     Delete(Row),
+}
+
+/// The rows of a key before and after an epoch.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Replaced {
+    /// What the key had.
+    pub before: Row,
+    /// What it has now.
+    pub after: Row,
 }
 
 impl Change {
@@ -100,6 +111,25 @@ impl Change {
     pub fn row(&self) -> &Row {
         match self {
             Change::Upsert(row) | Change::Delete(row) => row,
+            Change::Replace(rows) => &rows.after,
+        }
+    }
+
+    /// The row that the key has now, if it has one.
+    pub fn after(&self) -> Option<&Row> {
+        match self {
+            Change::Upsert(row) => Some(row),
+            Change::Replace(rows) => Some(&rows.after),
+            Change::Delete(_) => None,
+        }
+    }
+
+    /// The row that the key had, as far as that is told.
+    pub fn before(&self) -> Option<&Row> {
+        match self {
+            Change::Upsert(_) => None,
+            Change::Replace(rows) => Some(&rows.before),
+            Change::Delete(row) => Some(row),
         }
     }
 }

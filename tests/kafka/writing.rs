@@ -56,8 +56,31 @@ fn change_records_say_what_has_become_of_a_row() {
     let of = |op: &str| changes.iter().filter(|change| change["op"] == op).collect::<Vec<_>>();
     assert_eq!((of("upsert").len(), of("delete").len()), (4, 4));
     assert_eq!(of("upsert")[0]["after"], of("delete")[0]["before"]);
+    assert!(of("upsert").iter().all(|change| change.get("before").is_none()), "all are new");
+    assert!(of("delete").iter().all(|change| change.get("after").is_none()));
     assert_eq!(of("upsert")[0]["key"], json!(["a7", 4 * SECOND]));
     assert!(of("delete")[0]["epoch"].as_u64() > of("upsert")[0]["epoch"].as_u64());
+}
+
+#[test]
+fn a_change_of_a_row_has_its_document_before_and_after_also_in_a_later_run() {
+    let topic = Topic::new(1);
+    let place = Place::with(&pipeline("", &sink(&topic, ", format: change")));
+    place.write("in/a.ndjson", text([joey(), kitchen()]));
+    place.backfill();
+    let filled = topic.written().len();
+    place.write("in/b.ndjson", text([kitchen().replace("\"label\":\"kitchen\"", "\"label\":\"Hall\"")]));
+    place.backfill();
+    let changes = topic.written().split_off(filled);
+    assert_eq!(changes.len(), 4, "each moment has another scene");
+    for change in changes {
+        let change: Value = serde_json::from_str(change.value.as_ref().unwrap()).unwrap();
+        let scene = |side: &str| change[side]["source_annotations"][1]["label"].clone();
+        assert_eq!(
+            (change["op"].clone(), scene("before"), scene("after")),
+            (json!("upsert"), json!("kitchen"), json!("Hall"))
+        );
+    }
 }
 
 #[test]

@@ -273,7 +273,7 @@ impl CassandraWriter {
         document.clear();
         self.renderer.document(row, document);
         let (action, columns) = match change {
-            Change::Upsert(_) => (Action::Insert, self.table.columns.len()),
+            Change::Upsert(_) | Change::Replace(_) => (Action::Insert, self.table.columns.len()),
             Change::Delete(_) => (Action::Delete, self.table.key_columns()),
         };
         match self.cells(row, &key, document, epoch, columns) {

@@ -295,12 +295,12 @@ impl Writer for ElasticsearchWriter {
             self.key.clear();
             change.row().write_key(&mut self.key);
             let key = std::str::from_utf8(&self.key).expect("a key is JSON text");
-            match &change {
-                Change::Upsert(row) => {
+            match change.after() {
+                Some(row) => {
                     let renderer = &mut self.renderer;
                     self.batch.index(key, epoch, |out| renderer.document(row, out));
                 }
-                Change::Delete(_) => self.batch.delete(key, epoch),
+                None => self.batch.delete(key, epoch),
             }
             if self.batch.bytes() >= self.sender.bulk_bytes() {
                 self.submit()?;

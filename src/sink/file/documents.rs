@@ -88,7 +88,7 @@ impl DocumentsWriter {
         let (mut line, mut renderer) = (std::mem::take(&mut self.line), std::mem::take(&mut self.renderer));
         let draft = self.draft()?;
         for change in changes.drain(..) {
-            if let Change::Upsert(row) = &change {
+            if let Some(row) = change.after() {
                 line.clear();
                 render_document(row, &mut renderer, &mut line);
                 line.push(b'\n');

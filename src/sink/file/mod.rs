@@ -274,9 +274,9 @@ fn render(epoch: u64, change: &Change, renderer: &mut Renderer, out: &mut Vec<u8
     change.row().write_key(out);
     out.extend_from_slice(b",\"epoch\":");
     out.extend_from_slice(itoa::Buffer::new().format(epoch).as_bytes());
-    match change {
-        Change::Delete(_) => out.extend_from_slice(b",\"op\":\"delete\""),
-        Change::Upsert(row) => {
+    match change.after() {
+        None => out.extend_from_slice(b",\"op\":\"delete\""),
+        Some(row) => {
             out.extend_from_slice(b",\"op\":\"upsert\",\"document\":");
             render_document(row, renderer, out);
         }

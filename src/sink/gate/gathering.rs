@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::net::{Buffer, Released, consolidate, fresh};
+use super::net::{Before, Buffer, Released, consolidate, fresh};
 use crate::record::RowDiff;
 use crate::sink::Start;
 use crate::sink::gauge::{Gauge, row_bytes};
@@ -14,6 +14,7 @@ pub(super) struct Gathering {
     waiting: BTreeMap<u64, Vec<Buffer>>,
     /// Whether changes of earlier epochs count at that of the fill.
     is_mixed: bool,
+    before: Before,
     gauge: Arc<Gauge>,
 }
 
@@ -31,13 +32,13 @@ enum Rule {
 }
 
 impl Gathering {
-    pub(super) fn new(start: Start, gauge: Arc<Gauge>) -> Self {
+    pub(super) fn new(start: Start, before: Before, gauge: Arc<Gauge>) -> Self {
         let rule = match start {
             Start::Resume { from } | Start::Stream { from } => Rule::From(from),
             Start::Fill { at } => Rule::Fill(at),
             Start::FillAtReveal => Rule::Awaiting,
         };
-        Gathering { rule, waiting: BTreeMap::new(), is_mixed: false, gauge }
+        Gathering { rule, waiting: BTreeMap::new(), is_mixed: false, before, gauge }
     }
 
     /// Takes a buffer in; tells `hold` the epochs at which it waits.
@@ -94,7 +95,7 @@ impl Gathering {
             return None;
         }
         let (epoch, buffers) = self.waiting.first_entry().filter(|entry| is_due(*entry.key()))?.remove_entry();
-        Some((epoch, consolidate(buffers, self.rule == Rule::Fill(epoch))))
+        Some((epoch, consolidate(buffers, self.rule == Rule::Fill(epoch), self.before)))
     }
 }
 
@@ -136,7 +137,7 @@ mod tests {
     impl Case {
         fn new(start: Start) -> Self {
             let gauge = Arc::new(Gauge::new(1_000));
-            Case { gathering: Gathering::new(start, gauge.clone()), gauge, held: Vec::new() }
+            Case { gathering: Gathering::new(start, Before::Left, gauge.clone()), gauge, held: Vec::new() }
         }
 
         fn take(&mut self, changes: &[(&str, &str, u64, isize)]) {

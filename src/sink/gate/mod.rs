@@ -17,7 +17,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use self::gathering::Gathering;
-use self::net::Released;
+use self::net::{Before, Released};
 use super::gauge::Gauge;
 use super::lag::Detach;
 use super::{Change, Never, Reveal, Start};
@@ -33,12 +33,24 @@ type Output = OutputBuilder<u64, CapacityContainerBuilder<Vec<Change>>>;
 /// So many changes are released before other operators get their turn.
 const FUEL: usize = 1 << 16;
 
+/// What a gate lets pass.
+pub struct Passage<'a> {
+    /// Where the sink begins.
+    pub start: Start,
+    /// The sink's name.
+    pub name: &'a str,
+    /// Whether a row that replaces another brings it: [`Change::Replace`] in the place of [`Change::Upsert`]. A fill replaces
+    /// nothing.
+    pub with_before: bool,
+    /// Counts what is held.
+    pub waiting: Arc<Gauge>,
+}
+
 /// Holds the changes of `rows` back until `release` has passed their epoch; then puts the epoch out, consolidated.
 ///
-/// Of `release` only the frontier counts: what is sealed, or another sink's acknowledgements (`after:`). `start` says where
-/// the sink begins, see [`Start`]; only [`Start::FillAtReveal`] reads `reveals`, which then brings its message to each
+/// Of `release` only the frontier counts: what is sealed, or another sink's acknowledgements (`after:`). Only [`Start::FillAtReveal`] reads `reveals`, which then brings its message to each
 /// worker, or ends without one: nothing was to be revealed, and nothing is put out. All changes of a key must be on one
-/// worker, which tables and operators see to. `waiting` counts what is held.
+/// worker, which tables and operators see to.
 ///
 /// A fill that takes in earlier epochs is gathered until its own is complete: a row may still be taken back, and no store
 /// could take back what it was given. One of rows that are all of its own epoch, such as that of an archive, passes as it
@@ -51,10 +63,10 @@ pub fn gate<'scope>(
     release: StreamVec<'scope, u64, Never>,
     reveals: StreamVec<'scope, u64, Reveal>,
     detaches: Option<StreamVec<'scope, u64, Detach>>,
-    start: Start,
-    name: &str,
-    waiting: Arc<Gauge>,
+    passage: Passage<'_>,
 ) -> StreamVec<'scope, u64, Change> {
+    let Passage { start, name, with_before, waiting } = passage;
+    let before = if with_before { Before::Told } else { Before::Left };
     let scope = rows.scope();
     let mut builder = OperatorBuilder::new(format!("Gate {name}"), scope);
     let activator = scope.activator_for(builder.operator_info().address);
@@ -68,7 +80,7 @@ pub fn gate<'scope>(
     let mut detaches = detaches.map(|stream| builder.new_input_connection(stream, Pipeline, std::iter::empty()));
 
     builder.build(move |_| {
-        let mut gathering = Gathering::new(start, waiting);
+        let mut gathering = Gathering::new(start, before, waiting);
         // One for each epoch at which something waits.
         let mut capabilities: BTreeMap<u64, Capability<u64>> = BTreeMap::new();
         let mut released: VecDeque<(Capability<u64>, Released)> = VecDeque::new();

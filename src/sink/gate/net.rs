@@ -2,8 +2,8 @@
 
 use std::iter::Peekable;
 
-use super::super::Change;
 use super::super::gauge::Held;
+use super::super::{Change, Replaced};
 use crate::record::{Row, RowDiff};
 
 /// So many changes are given at a time of those that had to be gathered.
@@ -22,7 +22,7 @@ pub(super) type Released = Box<dyn Iterator<Item = (Vec<Change>, Held)>>;
 /// what it does not write the sweep deletes.
 ///
 /// New rows in order pass buffer by buffer, without being gathered: a fill may be as large as the sink's whole content.
-pub(super) fn consolidate(mut buffers: Vec<Buffer>, is_fill: bool) -> Released {
+pub(super) fn consolidate(mut buffers: Vec<Buffer>, is_fill: bool, before: Before) -> Released {
     if is_fresh(&buffers) {
         return fresh(buffers);
     }
@@ -35,7 +35,8 @@ pub(super) fn consolidate(mut buffers: Vec<Buffer>, is_fill: bool) -> Released {
         held.join(buffer.held);
     }
     let chunk_bytes = held.bytes().div_ceil(changes.len().div_ceil(CHUNK).max(1) as u64);
-    let mut changes = net(changes).filter(move |change| !is_fill || matches!(change, Change::Upsert(_)));
+    let before = if is_fill { Before::Left } else { before };
+    let mut changes = net(changes, before).filter(move |change| !is_fill || matches!(change, Change::Upsert(_)));
     Box::new(std::iter::from_fn(move || {
         let chunk: Vec<Change> = changes.by_ref().take(CHUNK).collect();
         (!chunk.is_empty()).then(|| (chunk, held.split(chunk_bytes)))
@@ -65,11 +66,27 @@ fn is_fresh(buffers: &[Buffer]) -> bool {
     })
 }
 
+/// Whether a new row brings the one that it replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    Left,
+    Told,
+}
+
+impl Before {
+    fn replace(self, before: Row, after: Row) -> Change {
+        match self {
+            Before::Left => Change::Upsert(after),
+            Before::Told => Change::Replace(Box::new(Replaced { before, after })),
+        }
+    }
+}
+
 /// What became of each key: its new row, or that it has none. Changes that cancel out are nothing.
 ///
 /// # Panics
 /// If a key has more than one row: a broken invariant of the operator that emitted them.
-fn net(mut changes: Vec<(Row, isize)>) -> impl Iterator<Item = Change> {
+fn net(mut changes: Vec<(Row, isize)>, before: Before) -> impl Iterator<Item = Change> {
     changes.sort_unstable();
     let mut rows = Rows(changes.into_iter().peekable());
     let mut next = rows.next();
@@ -78,11 +95,13 @@ fn net(mut changes: Vec<(Row, isize)>) -> impl Iterator<Item = Change> {
         let mut change = next.take()?;
         next = rows.next();
         while let Some(other) = next.take_if(|next| next.row().same_key(change.row())) {
-            match (&change, other) {
-                (Change::Upsert(row), Change::Upsert(_)) => panic!("two rows of one key: {row:?}"),
-                (Change::Delete(_), upsert @ Change::Upsert(_)) => change = upsert,
-                (_, Change::Delete(_)) => (),
-            }
+            change = match (change, other) {
+                (Change::Delete(old), Change::Upsert(new)) | (Change::Upsert(new), Change::Delete(old)) => {
+                    before.replace(old, new)
+                }
+                (_, Change::Upsert(row)) => panic!("two rows of one key: {row:?}"),
+                (change, _) => change,
+            };
             next = rows.next();
         }
         Some(change)
@@ -127,7 +146,7 @@ mod tests {
     }
 
     fn consolidated(changes: Vec<Vec<RowDiff>>, is_fill: bool) -> Vec<Vec<Change>> {
-        consolidate(buffers(changes), is_fill).map(|(changes, _)| changes).collect()
+        consolidate(buffers(changes), is_fill, Before::Left).map(|(changes, _)| changes).collect()
     }
 
     #[test]
@@ -148,7 +167,27 @@ mod tests {
             Change::Upsert(row("3", "new")),
             Change::Upsert(row("5", "a")),
         ];
-        assert_eq!(net(changes).collect::<Vec<_>>(), expected);
+        assert_eq!(net(changes, Before::Left).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_row_that_replaces_another_brings_it_if_that_is_asked_for() {
+        let replaced =
+            |before, after| Change::Replace(Box::new(Replaced { before: row("2", before), after: row("2", after) }));
+        for (old, new) in [("a", "b"), ("b", "a")] {
+            let changes = || {
+                let detour = [(row("2", "detour"), 5, 1), (row("2", "detour"), 5, -1)];
+                let mut changes = vec![(row("3", "x"), 5, 1), (row("2", new), 5, 1), (row("1", "y"), 5, -1)];
+                changes.extend(detour);
+                vec![changes, vec![(row("2", old), 5, -1)]]
+            };
+            let told = consolidate(buffers(changes()), false, Before::Told).flat_map(|(changes, _)| changes);
+            let expected = [Change::Delete(row("1", "y")), replaced(old, new), Change::Upsert(row("3", "x"))];
+            assert_eq!(told.collect::<Vec<_>>(), expected);
+            let fill: Vec<_> =
+                consolidate(buffers(changes()), true, Before::Told).flat_map(|(changes, _)| changes).collect();
+            assert_eq!(fill, [Change::Upsert(row("2", new)), Change::Upsert(row("3", "x"))], "it replaces nothing");
+        }
     }
 
     #[test]
@@ -172,13 +211,13 @@ mod tests {
     #[test]
     #[should_panic(expected = "two rows of one key")]
     fn two_rows_of_a_key_are_a_bug() {
-        net(vec![(row("1", "a"), 1), (row("1", "b"), 1)]).for_each(drop);
+        net(vec![(row("1", "a"), 1), (row("1", "b"), 1)], Before::Left).for_each(drop);
     }
 
     #[test]
     #[should_panic(expected = "a row counts 2 times")]
     fn a_row_that_is_there_twice_is_a_bug() {
-        net(vec![(row("1", "a"), 1), (row("1", "a"), 1)]).for_each(drop);
+        net(vec![(row("1", "a"), 1), (row("1", "a"), 1)], Before::Left).for_each(drop);
     }
 
     #[test]
@@ -190,7 +229,7 @@ mod tests {
             Buffer { changes: backwards, held: gauge.hold(3_000) },
             Buffer { changes: cancelled, held: gauge.hold(2) },
         ];
-        let mut released = consolidate(buffers, false);
+        let mut released = consolidate(buffers, false, Before::Left);
         let mut left = Vec::new();
         let mut keys = Vec::new();
         for (chunk, held) in released.by_ref() {

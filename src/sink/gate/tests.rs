@@ -36,8 +36,8 @@ fn with(start: Start, test: impl FnOnce(Case<'_>) + Send + Sync + 'static) {
             let (release, release_stream) = scope.new_input::<Vec<Never>>();
             let (reveals, reveal_stream) = scope.new_input::<Vec<Reveal>>();
             let (detaches, detach_stream) = scope.new_input::<Vec<Detach>>();
-            let changes =
-                gate(row_stream, release_stream, reveal_stream, Some(detach_stream), start, "test", gauge.clone());
+            let passage = Passage { start, name: "test", with_before: false, waiting: gauge.clone() };
+            let changes = gate(row_stream, release_stream, reveal_stream, Some(detach_stream), passage);
             (rows, release, reveals, detaches, collect(changes, out.clone()))
         });
         let (rows, release, reveals) = (Some(rows), Some(release), Some(reveals));
@@ -224,9 +224,10 @@ fn each_worker_hears_of_the_reveal_and_fills_its_share() {
         let (mut rows, mut reveals) = worker.dataflow::<u64, _, _>(|scope| {
             let (rows, row_stream) = scope.new_input::<Vec<RowDiff>>();
             let (reveals, reveal_stream) = scope.new_input::<Vec<Reveal>>();
-            let gauge = Arc::new(Gauge::new(u64::MAX));
+            let waiting = Arc::new(Gauge::new(u64::MAX));
             let reveal_stream = reveal_stream.broadcast();
-            let changes = gate(row_stream, empty(scope), reveal_stream, None, Start::FillAtReveal, "test", gauge);
+            let passage = Passage { start: Start::FillAtReveal, name: "test", with_before: false, waiting };
+            let changes = gate(row_stream, empty(scope), reveal_stream, None, passage);
             collect(changes, out.clone());
             (rows, reveals)
         });

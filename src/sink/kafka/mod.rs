@@ -3,7 +3,7 @@
 //! | part of a record | holds |
 //! |---|---|
 //! | key | the row key, a compact JSON array: `["a7",4000000000]` |
-//! | value | the document, or with `format: change` what has become of the row; nothing for a deletion |
+//! | value | the document, nothing for a deletion; or with `format: change` what was and what is |
 //! | header `flowstone-epoch` | the epoch, in decimal digits |
 //! | header `flowstone-store` | the identity of the topic's content |
 //!
@@ -15,7 +15,7 @@
 //! commit nothing any more (law L6).
 //!
 //! A fill is one transaction, too, so it must be written within fifteen minutes, which is the longest that brokers allow. Its
-//! sweep reads the topic once, and deletes the keys that the fill does not have.
+//! sweep reads the topic once, and deletes the keys that the fill does not have, with a record without a value in any format.
 //!
 //! What librdkafka can not send again ends the run, and nothing of the epoch is seen; the next run writes it.
 
@@ -193,18 +193,20 @@ impl KafkaWriter {
     /// Renders the value of a record, if it has one.
     fn render(&mut self, epoch: u64, change: &Change, key: &[u8], value: &mut Vec<u8>) -> bool {
         if self.format == KafkaFormat::Json {
-            let Change::Upsert(row) = change else { return false };
+            let Some(row) = change.after() else { return false };
             self.renderer.document(row, value);
             return true;
         }
-        let (op, side) = match change {
-            Change::Upsert(_) => ("upsert", "after"),
-            Change::Delete(_) => ("delete", "before"),
-        };
+        let op = if change.after().is_some() { "upsert" } else { "delete" };
         value.extend_from_slice(b"{\"key\":");
         value.extend_from_slice(key);
-        value.extend_from_slice(format!(",\"epoch\":{epoch},\"op\":\"{op}\",\"{side}\":").as_bytes());
-        self.renderer.document(change.row(), value);
+        value.extend_from_slice(format!(",\"epoch\":{epoch},\"op\":\"{op}\"").as_bytes());
+        for (side, row) in [("before", change.before()), ("after", change.after())] {
+            if let Some(row) = row {
+                value.extend_from_slice(format!(",\"{side}\":").as_bytes());
+                self.renderer.document(row, value);
+            }
+        }
         value.push(b'}');
         true
     }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::FINISHED;
 use super::inbox::{Counted, Holds, Job, Jobs};
 use super::progress::SinkProgress;
-use crate::sink::gauge::{Gauges, row_bytes};
+use crate::sink::gauge::{Gauges, change_bytes};
 use crate::sink::lag::{Lag, Owed, Verdict};
 use crate::sink::metrics::SinkMetrics;
 use crate::sink::{Change, Start, Sweep};
@@ -99,7 +99,7 @@ impl Feed {
     }
 
     pub(super) fn take(&mut self, epoch: u64, mut changes: Vec<Change>) {
-        let bytes = changes.iter().map(|change| row_bytes(change.row())).sum();
+        let bytes = changes.iter().map(change_bytes).sum();
         let held = [&self.gauges.waiting, &self.gauges.writing].map(|gauge| gauge.hold(bytes));
         let waiting = self.waiting.entry(epoch).or_default();
         match waiting.last_mut().filter(|(last, _)| last.len() + changes.len() <= job_changes()) {

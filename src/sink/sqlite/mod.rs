@@ -187,9 +187,9 @@ impl SqliteWriter {
             key.clear();
             change.row().write_key(key);
             let key = text(key, "key", object)?;
-            match &change {
-                Change::Delete(_) => delete.execute([key]).map_err(failed)?,
-                Change::Upsert(row) => {
+            match change.after() {
+                None => delete.execute([key]).map_err(failed)?,
+                Some(row) => {
                     let document = rendered(row, renderer, document, object)?;
                     let mut bind = |n, value: &dyn rusqlite::ToSql| upsert.raw_bind_parameter(n, value).map_err(failed);
                     bind(1, &key)?;

@@ -100,7 +100,7 @@ impl IndexSink {
             if self.populated {
                 self.touched.push(key);
             }
-            let Change::Upsert(row) = change else { continue };
+            let Some(row) = change.after() else { continue };
             let prepare = |child: crate::record::Child<'_>| {
                 let prepared = children.entry(child.payload.as_ptr());
                 Arc::clone(prepared.or_insert_with(|| Arc::new(PreparedChild::of(&self.paths.annotation(&child)))))

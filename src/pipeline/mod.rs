@@ -14,6 +14,8 @@ use problem::{Place, Report};
 mod checks;
 pub mod compile;
 mod draw;
+#[cfg_attr(not(feature = "elasticsearch"), allow(dead_code, reason = "without the sink only the names are checked"))]
+pub(crate) mod index_name;
 pub mod layout;
 pub mod model;
 mod problem;

@@ -63,7 +63,8 @@ pub struct ElasticsearchSink {
     /// The server, `http://HOST:9200` or `https://…`; of a cluster several nodes may be named, the next is asked if one does
     /// not answer.
     pub url: OneOrMany<String>,
-    /// The index.
+    /// The index; or several, of which the key of a row decides: `moments-{hash:8}` by its hash, `moments-{hour}`, `{day}`,
+    /// `{month}` or `{year}` by the start of a moment, `events-{day:/time}` by a field of the key. These are made as rows come.
     #[schemars(length(min = 1))]
     pub index: String,
     /// Makes the index and its mapping if they are missing; without it, they must be there and fit.

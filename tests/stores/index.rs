@@ -58,16 +58,23 @@ impl Index {
 
     /// All documents and their versions, by `_id`.
     pub fn versions(&self) -> BTreeMap<String, (u64, Value)> {
-        self.ask("POST", "/_refresh", &Value::Null);
+        self.try_versions().unwrap_or_else(|answer| panic!("{}: {answer}", self.name))
+    }
+
+    fn try_versions(&self) -> Result<BTreeMap<String, (u64, Value)>, Value> {
+        self.call("POST", &format!("/{}/_refresh", self.name), &Value::Null);
         let search = json!({ "size": 10_000, "version": true, "query": { "match_all": {} } });
-        let found = self.ask("POST", "/_search", &search);
+        let found = match self.call("POST", &format!("/{}/_search", self.name), &search) {
+            (200, found) => found,
+            (_, answer) => return Err(answer),
+        };
         let hits = found["hits"]["hits"].as_array().unwrap();
         assert!(hits.len() < 10_000, "all are on one page");
         let document = |hit: &Value| {
             let id = hit["_id"].as_str().unwrap().to_owned();
             (id, (hit["_version"].as_u64().unwrap(), hit["_source"].clone()))
         };
-        hits.iter().map(document).collect()
+        Ok(hits.iter().map(document).collect())
     }
 
     /// All documents as text, by row key.
@@ -77,10 +84,8 @@ impl Index {
 
     /// The same, but none while the index can not be asked.
     pub fn documents_if_any(&self) -> Documents {
-        match self.call("GET", &format!("/{}/_count", self.name), &Value::Null) {
-            (200, _) => self.documents(),
-            _ => Documents::new(),
-        }
+        let versions = self.try_versions().unwrap_or_default();
+        versions.into_iter().map(|(id, (_, document))| (id, document.to_string())).collect()
     }
 }
 

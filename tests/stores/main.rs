@@ -5,6 +5,7 @@
 //! | module | what it shows |
 //! |---|---|
 //! | `elasticsearch` | what an index holds, after faults of the server, of documents, and of people |
+//! | `dividing` | several indexes of one sink |
 //! | `cassandra` | the same of a table |
 //! | `searching` | `query --elasticsearch` finds what the embedded index finds |
 //! | `index`, `table` | the servers as the tests see them |
@@ -17,6 +18,7 @@
 #[allow(dead_code, reason = "shared with other tests")]
 mod archive;
 mod cassandra;
+mod dividing;
 mod elasticsearch;
 mod index;
 #[path = "../end_to_end/oracle.rs"]

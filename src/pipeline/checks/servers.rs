@@ -1,13 +1,24 @@
 //! Stores that are servers: addresses, names, credentials.
 
+use super::super::index_name::{Bucket, IndexName};
 use super::super::problem::Report;
-use super::{Group, Item, Outline, Settings};
+use super::{Group, Item, Outline, Settings, Text};
 
-pub(super) fn check(sink: &Item<'_>, report: &mut Report) {
+pub(super) fn check(outline: &Outline<'_>, sink: &Item<'_>, report: &mut Report) {
     if let Some(elasticsearch) = sink.kind("elasticsearch") {
         urls(&elasticsearch, report);
-        index_name(&elasticsearch, "index", report);
-        index_name(&elasticsearch, "alias", report);
+        if let Some(index) = elasticsearch.text("index") {
+            match index.text.parse::<IndexName>() {
+                Ok(name) => {
+                    index_name(&index, &name.head(), report);
+                    divided(outline, sink, &index, &name, report);
+                }
+                Err(problem) => index.problem(report, problem, None),
+            }
+        }
+        if let Some(alias) = elasticsearch.text("alias") {
+            index_name(&alias, alias.text, report);
+        }
         credentials(&elasticsearch, report);
         tombstones(&elasticsearch, report);
     }
@@ -46,20 +57,52 @@ fn urls(settings: &Settings<'_>, report: &mut Report) {
     }
 }
 
-/// As the server demands it.
-fn index_name(settings: &Settings<'_>, field: &str, report: &mut Report) {
-    let Some(name) = settings.text(field) else { return };
+/// As the server demands it. `name` is what `text` is made into.
+fn index_name(text: &Text<'_>, name: &str, report: &mut Report) {
     let forbidden = |c: char| c.is_uppercase() || c.is_whitespace() || "\\/*?\"<>|,#:".contains(c);
-    let problem = if let Some(c) = name.text.chars().find(|c| forbidden(*c)) {
-        format!("{:?} is no name for an index: {c:?} is not allowed in it", name.text)
-    } else if name.text.starts_with(['-', '_', '+', '.']) {
-        format!("{:?} is no name for an index: it must not start with -, _, + or a dot", name.text)
-    } else if name.text.len() > 255 {
-        format!("{:?} is no name for an index: it is longer than 255 bytes", name.text)
+    let problem = if let Some(c) = name.chars().find(|c| forbidden(*c)) {
+        format!("{:?} is no name for an index: {c:?} is not allowed in it", text.text)
+    } else if name.starts_with(['-', '_', '+', '.']) {
+        format!("{:?} is no name for an index: it must not start with -, _, + or a dot", text.text)
+    } else if name.len() > 240 {
+        format!("{:?} is no name for an index: it is longer than 240 bytes", text.text)
     } else {
         return;
     };
-    name.problem(report, problem, None);
+    text.problem(report, problem, None);
+}
+
+/// Several indexes: what decides of them must follow from the key.
+fn divided(outline: &Outline<'_>, sink: &Item<'_>, index: &Text<'_>, name: &IndexName, report: &mut Report) {
+    let Some(bucket) = name.bucket() else { return };
+    let creates = sink.kind("elasticsearch").and_then(|settings| settings.get("create")?.value.text());
+    if creates != Some("true") {
+        index.problem(report, "several indexes are made as rows come", Some("create: true".to_owned()));
+    }
+    let from = sink.settings().text("from").and_then(|from| outline.find(from.text));
+    let (Bucket::Time(_, path), Some(from)) = (bucket, from) else { return };
+    match (path, from.is("fuse")) {
+        (Some(path), true) => {
+            let hint = name.bucket_text().replace(&format!(":{path}"), "");
+            index.problem(report, "moments are divided by their start and by no other field", Some(hint));
+        }
+        (None, false) => {
+            let hint = name.bucket_text().replace('}', ":/time}");
+            index.problem(report, "only moments have a time of their own; name the field of the key that holds it", Some(hint));
+        }
+        (Some(path), false) => {
+            let path = path.to_string();
+            let of_source = from.settings().texts("key");
+            let of_upsert = from.kind("upsert").map(|upsert| upsert.texts("key")).unwrap_or_default();
+            let is_key = of_source.iter().chain(&of_upsert).any(|field| field.text == path);
+            if !is_key {
+                let hint = "divide by a field of the key, or by {hash:8}".to_owned();
+                let message = format!("{path} is not in the key of {:?}: when it changes, the row would be in two indexes", from.name);
+                index.problem(report, message, Some(hint));
+            }
+        }
+        (None, true) => {}
+    }
 }
 
 fn credentials(settings: &Settings<'_>, report: &mut Report) {
@@ -110,7 +153,9 @@ pub(super) fn collisions(outline: &Outline<'_>, report: &mut Report) {
             let mut servers: Vec<&str> =
                 settings.texts(server).iter().map(|text| text.text.trim_end_matches('/')).collect();
             servers.sort_unstable();
-            let names = names.iter().filter_map(|name| settings.text(name)).map(|text| text.text);
+            // Indexes that are called alike are in each other's way, whatever they are divided by.
+            let names = names.iter().filter_map(|name| settings.text(name));
+            let names = names.map(|text| text.text.split_once('{').map_or(text.text, |(before, _)| before));
             let target =
                 names.fold(format!("{kind} {}", servers.join(",")), |target, name| format!("{target} {name:?}"));
             if let Some((_, other)) = seen.iter().find(|(there, _)| *there == target) {

@@ -19,7 +19,7 @@ pub(super) fn check(root: &Node, outline: &Outline<'_>, report: &mut Report) {
         if let Some(sqlite) = sink.kind("sqlite") {
             sqlite_names(&sqlite, report);
         }
-        servers::check(sink, report);
+        servers::check(outline, sink, report);
     }
     collisions(&pipeline, outline, report);
     sources(&pipeline, outline, report);

@@ -45,10 +45,19 @@ impl Batch {
 
     /// The `_id` of an item.
     pub fn id(&self, item: &Item) -> String {
+        self.said(item, "_id").unwrap_or_default()
+    }
+
+    /// The index of an item, if it is not that of the request.
+    pub fn index(&self, item: &Item) -> Option<String> {
+        self.said(item, "_index")
+    }
+
+    fn said(&self, item: &Item, name: &str) -> Option<String> {
         let lines = self.lines(item);
-        let action = lines.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let id = |value: serde_json::Value| value.as_object()?.values().next()?["_id"].as_str().map(str::to_owned);
-        serde_json::from_slice(action).ok().and_then(id).unwrap_or_default()
+        let action = lines.split(|byte| *byte == b'\n').next()?;
+        let action: serde_json::Value = serde_json::from_slice(action).ok()?;
+        action.as_object()?.values().next()?[name].as_str().map(str::to_owned)
     }
 
     /// The document of an item; nothing for a deletion.
@@ -78,6 +87,14 @@ impl Batch {
     }
 }
 
+/// A document by its row key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target<'a> {
+    /// The index that it is in, if it is not that of the request.
+    pub index: Option<&'a str>,
+    pub key: &'a str,
+}
+
 /// Puts requests together.
 #[derive(Default)]
 pub(super) struct BatchBuilder {
@@ -101,9 +118,9 @@ impl BatchBuilder {
     }
 
     /// A document that `render` appends.
-    pub fn index(&mut self, key: &str, epoch: u64, render: impl FnOnce(&mut Vec<u8>)) {
+    pub fn index(&mut self, target: Target<'_>, epoch: u64, render: impl FnOnce(&mut Vec<u8>)) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        let start = self.action("index", id(key, &mut scratch), epoch);
+        let start = self.action("index", target.index, id(target.key, &mut scratch), epoch);
         self.scratch = scratch;
         let document = self.body.len();
         render(&mut self.body);
@@ -116,31 +133,37 @@ impl BatchBuilder {
     }
 
     /// Deletes the document of a key.
-    pub fn delete(&mut self, key: &str, epoch: u64) {
+    pub fn delete(&mut self, target: Target<'_>, epoch: u64) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        self.delete_id(id(key, &mut scratch), epoch, false);
+        self.delete_id(target.index, id(target.key, &mut scratch), epoch, false);
         self.scratch = scratch;
     }
 
     /// Deletes the document with this `_id`; `amends` says that it stands for one that was refused.
-    pub fn delete_id(&mut self, id: &str, epoch: u64, amends: bool) {
+    pub fn delete_id(&mut self, index: Option<&str>, id: &str, epoch: u64, amends: bool) {
         if !self.keeps_tombstones {
-            let start = self.action("delete", id, epoch);
+            let start = self.action("delete", index, id, epoch);
             return self.push(start, epoch, Action::Delete, amends);
         }
-        let start = self.action("index", id, epoch);
+        let start = self.action("index", index, id, epoch);
         self.body.extend_from_slice(TOMBSTONE);
         self.body.extend_from_slice(itoa::Buffer::new().format(epoch).as_bytes());
         self.body.extend_from_slice(b"}\n");
         self.push(start, epoch, Action::Index, amends);
     }
 
-    fn action(&mut self, action: &str, id: &str, epoch: u64) -> u32 {
+    fn action(&mut self, action: &str, index: Option<&str>, id: &str, epoch: u64) -> u32 {
         let start = position(&self.body);
         let body = &mut self.body;
         body.extend_from_slice(b"{\"");
         body.extend_from_slice(action.as_bytes());
-        body.extend_from_slice(b"\":{\"_id\":");
+        body.extend_from_slice(b"\":{");
+        if let Some(index) = index {
+            body.extend_from_slice(b"\"_index\":");
+            write_string(index, body);
+            body.push(b',');
+        }
+        body.extend_from_slice(b"\"_id\":");
         write_string(id, body);
         body.extend_from_slice(b",\"version\":");
         body.extend_from_slice(itoa::Buffer::new().format(epoch).as_bytes());
@@ -184,10 +207,14 @@ pub(super) fn id<'a>(key: &'a str, scratch: &'a mut String) -> &'a str {
 mod tests {
     use super::*;
 
+    fn target(key: &str) -> Target<'_> {
+        Target { index: None, key }
+    }
+
     fn batch(keeps_tombstones: bool) -> Batch {
         let mut builder = BatchBuilder::new(keeps_tombstones);
-        builder.index("[\"a7\",5]", 9, |out| out.extend_from_slice(b"{\"n\":1}"));
-        builder.delete("[\"a7\",6]", 10);
+        builder.index(target("[\"a7\",5]"), 9, |out| out.extend_from_slice(b"{\"n\":1}"));
+        builder.delete(target("[\"a7\",6]"), 10);
         assert!(builder.bytes() > 0 && !builder.is_empty());
         builder.take()
     }
@@ -205,6 +232,18 @@ mod tests {
         assert_eq!(batch.id(&batch.items[0]), "[\"a7\",5]");
         assert_eq!(batch.document(&batch.items[0]), b"{\"n\":1}");
         assert_eq!((batch.items[1].action, batch.document(&batch.items[1])), (Action::Delete, &b""[..]));
+    }
+
+    #[test]
+    fn an_item_may_be_of_another_index_than_the_request() {
+        let mut builder = BatchBuilder::new(false);
+        builder.index(Target { index: Some("m-3"), key: "[1]" }, 9, |out| out.extend_from_slice(b"{}"));
+        builder.delete_id(Some("m-4"), "[2]", 9, false);
+        builder.delete_id(None, "[3]", 9, false);
+        let batch = builder.take();
+        assert!(text(&batch).starts_with("{\"index\":{\"_index\":\"m-3\",\"_id\":\"[1]\",\"version\":9,"));
+        let indexes: Vec<_> = batch.items.iter().map(|item| batch.index(item)).collect();
+        assert_eq!(indexes, [Some("m-3".to_owned()), Some("m-4".to_owned()), None]);
     }
 
     #[test]

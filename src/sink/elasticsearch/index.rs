@@ -4,6 +4,7 @@
 //! owns it (law L6), up to where it was written (L13), below which epoch all versions in it are, and which settings a fill
 //! has to restore. They are the server's state and not documents: nobody finds them, and copies of the index have them too.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
@@ -12,7 +13,9 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::client::{Answer, Client};
+use super::members::Members;
 use super::schema;
+use crate::pipeline::index_name::IndexName;
 use crate::pipeline::layout::Layout;
 use crate::pipeline::remote::{Deletes, ElasticsearchSink};
 use crate::sink::SinkError;
@@ -22,7 +25,7 @@ use crate::sink::identity::random_id;
 const PROOF: Duration = Duration::from_secs(5);
 
 /// How long a run waits for a server that does not answer before it has begun.
-const OPEN_PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const OPEN_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the sink keeps with the index.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +42,12 @@ pub(super) struct Meta {
     /// What a search must know, see [`schema::described`].
     #[serde(default)]
     pub fields: Value,
+    /// What decides of a row's index, if there are several.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub bucket: String,
+    /// The UUIDs of these, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub members: BTreeMap<String, String>,
 }
 
 /// Settings that a fill changes; `None` is the server's default.
@@ -48,10 +57,12 @@ pub(super) struct Restore {
     pub number_of_replicas: Option<String>,
 }
 
-/// An index that this run owns.
+/// An index that this run owns, and with it those that are remembered in it.
 pub(super) struct OwnedIndex {
     pub name: String,
     pub uuid: String,
+    /// If the rows are in several others.
+    pub members: Option<Members>,
     /// What others keep in `_meta`.
     others: Value,
     held: Mutex<Held>,
@@ -78,12 +89,17 @@ pub(super) async fn open(
     layout: &Layout,
     patience: Option<Duration>,
 ) -> Result<Found, SinkError> {
-    let opener = Opener { client, spec, layout };
+    let name: IndexName = spec
+        .index
+        .parse()
+        .map_err(|difference| SinkError::Mismatch { object: client.object().to_owned(), difference })?;
+    let is_head = name.bucket().is_some();
+    let opener = Opener { client, spec, layout, name: name.head() };
     let found = match opener.get().await? {
         Some(found) => found,
-        None => opener.make().await?,
+        None => opener.make(is_head).await?,
     };
-    opener.check(&found).await?;
+    opener.check(&found, is_head).await?;
     // What an unfinished fill has written is not shown by itself.
     opener.ask(Method::POST, "/_refresh", None).await?;
     let count = opener.ask(Method::GET, "/_count", None).await?["count"].as_u64().unwrap_or(0);
@@ -97,23 +113,24 @@ pub(super) async fn open(
         }
         None => Meta::default(),
     };
-    if meta.upper == 0 && count == 0 && meta.restore.is_none() {
-        let settings = &found["settings"]["index"];
-        let text = |name: &str| settings[name].as_str().map(str::to_owned);
-        let (refresh_interval, number_of_replicas) = (text("refresh_interval"), text("number_of_replicas"));
-        meta.restore = Some(Restore { refresh_interval, number_of_replicas });
-    }
     meta.owner = random_id();
     meta.fields = schema::described(spec, layout);
     let uuid = found["settings"]["index"]["uuid"].as_str().unwrap_or_default().to_owned();
+    let members = Members::of(&opener, &name, &uuid, &meta.fields);
+    if let Some(members) = &members {
+        members.reconcile(&opener, &mut meta).await?;
+    }
+    if meta.upper == 0 && count == 0 && meta.members.is_empty() && meta.restore.is_none() {
+        meta.restore = Some(if is_head { Restore::of(spec) } else { Restore::found(&found) });
+    }
     let mut others = found["mappings"]["_meta"].clone();
     if let Some(others) = others.as_object_mut() {
         others.remove("flowstone");
     }
     let held = Mutex::new(Held { meta: meta.clone(), proved: Instant::now() });
-    let index = OwnedIndex { name: spec.index.clone(), uuid, others, held, patience: Some(OPEN_PATIENCE) };
+    let index = OwnedIndex { name: name.head(), uuid, members, others, held, patience: Some(OPEN_PATIENCE) };
     index.put(client, &meta).await?;
-    if meta.restore.is_some() && meta.upper == 0 {
+    if meta.restore.is_some() && meta.upper == 0 && !is_head {
         let fill = json!({ "index": { "refresh_interval": "-1", "number_of_replicas": 0 } });
         opener.ask(Method::PUT, "/_settings", Some(&fill)).await?;
     }
@@ -121,25 +138,42 @@ pub(super) async fn open(
     Ok(Found { index: OwnedIndex { patience, ..index }, meta, is_populated })
 }
 
-struct Opener<'a> {
-    client: &'a Client,
-    spec: &'a ElasticsearchSink,
-    layout: &'a Layout,
+impl Restore {
+    /// Those of an index that is there.
+    fn found(index: &Value) -> Self {
+        let settings = &index["settings"]["index"];
+        let text = |name: &str| settings[name].as_str().map(str::to_owned);
+        Restore { refresh_interval: text("refresh_interval"), number_of_replicas: text("number_of_replicas") }
+    }
+
+    /// Those that indexes would have been made with.
+    fn of(spec: &ElasticsearchSink) -> Self {
+        let refresh_interval = spec.refresh.map(|refresh| format!("{}ms", refresh.duration().as_millis()));
+        Restore { refresh_interval, number_of_replicas: spec.replicas.map(|replicas| replicas.to_string()) }
+    }
+}
+
+/// Opens one index.
+pub(super) struct Opener<'a> {
+    pub client: &'a Client,
+    pub spec: &'a ElasticsearchSink,
+    pub layout: &'a Layout,
+    pub name: String,
 }
 
 impl Opener<'_> {
-    fn mismatch(&self, difference: impl Into<String>) -> SinkError {
+    pub fn mismatch(&self, difference: impl Into<String>) -> SinkError {
         SinkError::Mismatch { object: self.client.object().to_owned(), difference: difference.into() }
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, SinkError> {
-        let path = format!("/{}{path}", self.spec.index);
+    pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, SinkError> {
+        let path = format!("/{}{path}", self.name);
         self.client.get_json("open", method, &path, body, Some(OPEN_PATIENCE)).await
     }
 
     /// The index, if there is one.
     async fn get(&self) -> Result<Option<Value>, SinkError> {
-        let path = format!("/{}", self.spec.index);
+        let path = format!("/{}", self.name);
         let answer = self.client.ask(Method::GET, &path, None, Some(OPEN_PATIENCE)).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
@@ -151,7 +185,7 @@ impl Opener<'_> {
             .map_err(|_| self.mismatch("what answers at its url is no Elasticsearch and no OpenSearch"))?;
         let found = found.as_object_mut().and_then(|found| found.iter_mut().next().map(|(n, v)| (n.clone(), v.take())));
         match found {
-            Some((name, index)) if name == self.spec.index => Ok(Some(index)),
+            Some((name, index)) if name == self.name => Ok(Some(index)),
             Some((name, _)) => Err(self.mismatch(format!(
                 "its index is an alias of {name:?}; name the index itself, and the alias as `alias`"
             ))),
@@ -159,13 +193,16 @@ impl Opener<'_> {
         }
     }
 
-    async fn make(&self) -> Result<Value, SinkError> {
+    async fn make(&self, is_head: bool) -> Result<Value, SinkError> {
         if !self.spec.create {
             let difference = "there is no such index; make it, or let flowstone make it: create: true";
             return Err(self.mismatch(difference));
         }
-        let body = schema::index_body(self.spec, self.layout);
-        let path = format!("/{}", self.spec.index);
+        let mut body = schema::index_body(self.spec, self.layout);
+        if is_head {
+            body["settings"]["index"]["number_of_shards"] = json!(1);
+        }
+        let path = format!("/{}", self.name);
         let answer = self.client.ask(Method::PUT, &path, Some(&body), Some(OPEN_PATIENCE)).await?;
         // A first attempt whose answer was lost may have made it.
         let made = answer.status.is_success() || answer.reason().starts_with("resource_already_exists_exception");
@@ -175,8 +212,8 @@ impl Opener<'_> {
         self.get().await?.ok_or_else(|| self.mismatch("it was made, and is not there"))
     }
 
-    /// Compares mapping and settings; mends what may be mended.
-    async fn check(&self, found: &Value) -> Result<(), SinkError> {
+    /// Compares mapping and settings; mends what may be mended. A head without documents is in no alias.
+    pub async fn check(&self, found: &Value, is_head: bool) -> Result<(), SinkError> {
         let expected = schema::mapping(self.spec, self.layout);
         let differences = schema::differences(&expected, &found["mappings"]);
         let all_missing = differences.iter().all(|difference| matches!(difference, schema::Difference::Missing(_)));
@@ -196,7 +233,7 @@ impl Opener<'_> {
         if self.spec.deletes == Deletes::Remove {
             self.check_memory(&settings["gc_deletes"]).await?;
         }
-        self.check_alias(found).await
+        if is_head { Ok(()) } else { self.check_alias(found).await }
     }
 
     /// How long the index remembers deletions.
@@ -232,7 +269,7 @@ impl Opener<'_> {
             let wanted = filter.map_or_else(|| "no filter".to_owned(), |filter| format!("the filter {filter}"));
             return Err(self.mismatch(format!("its alias {alias:?} {difference}; it needs {wanted}")));
         }
-        let mut add = json!({ "index": self.spec.index, "alias": alias });
+        let mut add = json!({ "index": self.name, "alias": alias });
         if let Some(filter) = filter {
             add["filter"] = filter;
         }
@@ -253,7 +290,11 @@ impl OwnedIndex {
 
     async fn prove(&self, client: &Client, held: &mut MutexGuard<'_, Held>) -> Result<(), SinkError> {
         let asked = Instant::now();
-        let path = format!("/{}?filter_path=*.mappings._meta.flowstone,*.settings.index.uuid", self.name);
+        let filter = "*.mappings._meta.flowstone.owner,*.settings.index.uuid";
+        let path = match &self.members {
+            Some(members) => members.path(filter),
+            None => format!("/{}?filter_path={filter}", self.name),
+        };
         let answer: Answer = client.ask(Method::GET, &path, None, self.patience).await?;
         let object = client.object().to_owned();
         if !answer.status.is_success() {
@@ -261,6 +302,10 @@ impl OwnedIndex {
         }
         let found: Value =
             serde_json::from_slice(&answer.body).map_err(|error| SinkError::store("read", &object, error))?;
+        if let Some(lost) = self.members.as_ref().and_then(|members| members.lost(&held.meta.members, &found)) {
+            let difference = format!("its index {lost:?} was deleted while this run wrote it");
+            return Err(SinkError::Mismatch { object, difference });
+        }
         let found = &found[&self.name];
         if found["settings"]["index"]["uuid"] != self.uuid.as_str() {
             let difference = "it was deleted and made anew while this run wrote it".to_owned();
@@ -291,15 +336,21 @@ impl OwnedIndex {
         client.get_json("write to", Method::PUT, &path, Some(&json!({ "_meta": all })), self.patience).await.map(drop)
     }
 
-    /// A call to the index.
+    /// The indexes that are remembered.
+    pub async fn members_known(&self) -> Vec<String> {
+        self.held.lock().await.meta.members.keys().cloned().collect()
+    }
+
+    /// A call to one of the indexes.
     pub async fn ask(
         &self,
         client: &Client,
+        name: &str,
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, SinkError> {
-        let path = format!("/{}{path}", self.name);
+        let path = format!("/{name}{path}");
         client.get_json("write to", method, &path, body, self.patience).await
     }
 

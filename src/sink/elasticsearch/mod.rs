@@ -19,9 +19,12 @@
 //! | `outcome` | what the server says of each item |
 //! | `client` | nodes, credentials, TLS, compression |
 //! | `index` | the index: made or checked, its identity, its owner, its upper |
+//! | `members` | the same of several indexes, which one remembers |
+//! | `routes` | which of several indexes a row is in |
 //! | `schema` | settings and mapping |
 //! | `view` | all documents as of one moment, page by page: for sweeps, and for searches |
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender as Channel, channel};
 use std::time::{Duration, Instant};
@@ -31,13 +34,14 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use self::batch::BatchBuilder;
+use self::batch::{BatchBuilder, Target};
 use self::client::{Access, Client};
 use self::index::{Found, OwnedIndex, Restore};
+use self::routes::Routes;
 use self::sender::{Delivered, Sender};
 use self::view::{Page, View};
 use super::epochs::Epochs;
-use super::refused::{Refusals, Remedy};
+use super::refused::{Refusal, Refusals, Remedy};
 use super::{Change, Opened, Place, SinkError, StoreState, Sweep, Writer};
 use crate::pipeline::remote::{Deletes, ElasticsearchSink};
 use crate::record::Renderer;
@@ -45,7 +49,9 @@ use crate::record::Renderer;
 mod batch;
 pub(crate) mod client;
 mod index;
+mod members;
 mod outcome;
+mod routes;
 pub(crate) mod schema;
 mod sender;
 #[cfg(test)]
@@ -86,10 +92,13 @@ pub(crate) fn open(place: &Place<'_>, spec: &ElasticsearchSink) -> Result<Opened
         .build()
         .map_err(|error| SinkError::store("open", &object, error))?;
     let patience = place.detach.map(|limit| limit.saturating_add(AFTER_DETACHING));
+    let mismatch = |difference| SinkError::Mismatch { object: object.clone(), difference };
+    let routes = spec.index.parse().and_then(|name| Routes::of(&name, place.layout)).map_err(mismatch)?;
     let found = runtime.block_on(index::open(&client, spec, place.layout, patience))?;
     let refusals_path = super::refused::path(place.dead_letters, place.name);
     let refusals = Refusals::new(place.name, &object, refusals_path, spec.on_refused, spec.max_refused);
     let Found { index, meta, is_populated } = found;
+    let members = if routes.is_some() { meta.members.into_keys().collect() } else { [index.name.clone()].into() };
     let store = StoreState { id: index.uuid.clone(), upper: meta.upper };
     let (answers, answered) = channel();
     let above = meta.above.max(meta.upper);
@@ -108,6 +117,8 @@ pub(crate) fn open(place: &Place<'_>, spec: &ElasticsearchSink) -> Result<Opened
         opened_above: above,
         restore: meta.restore,
         is_populated,
+        routes,
+        members,
         renderer: Renderer::default(),
         key: Vec::new(),
     };
@@ -136,6 +147,10 @@ struct ElasticsearchWriter {
     restore: Option<Restore>,
     /// Whether the index may hold documents of earlier epochs.
     is_populated: bool,
+    /// If the rows are in several indexes.
+    routes: Option<Routes>,
+    /// The indexes that hold documents.
+    members: BTreeSet<String>,
     renderer: Renderer,
     key: Vec<u8>,
 }
@@ -186,10 +201,10 @@ impl ElasticsearchWriter {
     fn take(&mut self, answered: Answered) -> Result<(), SinkError> {
         self.in_flight -= 1;
         let Delivered { epochs, refused } = answered?;
-        for refusal in &refused {
+        for (refusal, index) in &refused {
             if self.refusals.take(refusal)? == Remedy::Delete {
                 self.epochs.again(refusal.epoch);
-                self.batch.delete_id(&refusal.key, refusal.epoch, true);
+                self.batch.delete_id(index.as_deref(), &refusal.key, refusal.epoch, true);
             }
         }
         for (epoch, count) in epochs {
@@ -238,23 +253,23 @@ impl ElasticsearchWriter {
 
     /// Deletes documents with older versions than `epoch`, at that version: neither does a newer document go nor an older
     /// one come back. The versions are in no index of the server, so that all of them are looked at.
-    fn sweep(&mut self, epoch: u64) -> Result<(), SinkError> {
-        fail_point!("sink-sweep");
+    fn sweep(&mut self, epoch: u64, name: &str) -> Result<(), SinkError> {
         let search = json!({
             "size": PAGE, "version": true, "_source": false,
             "query": { "bool": { "must_not": { "term": { "_deleted": true } } } },
         });
         let is_older = |hit: &&Value| hit["_version"].as_u64().is_some_and(|version| version < epoch);
+        let index = self.routes.is_some().then_some(name);
         loop {
-            self.ask(Method::POST, "/_refresh", None)?;
-            let (name, patience) = (&self.index().name, self.index().patience());
+            self.ask(name, Method::POST, "/_refresh", None)?;
+            let patience = self.index().patience();
             let mut view = self.runtime.block_on(View::open(&self.sender.client, name, patience))?;
             let is_whole = loop {
                 let page = self.runtime.block_on(view.next(&self.sender.client, &search))?;
                 let Page::Hits(hits) = page else { break false };
                 for id in hits.iter().filter(is_older).filter_map(|hit| hit["_id"].as_str()) {
                     self.epochs.wrote(epoch, 1);
-                    self.batch.delete_id(id, epoch, false);
+                    self.batch.delete_id(index, id, epoch, false);
                 }
                 if self.batch.bytes() >= self.sender.bulk_bytes() {
                     self.submit()?;
@@ -272,8 +287,40 @@ impl ElasticsearchWriter {
         }
     }
 
-    fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, SinkError> {
-        self.runtime.block_on(self.index().ask(&self.sender.client, method, path, body))
+    fn ask(&self, name: &str, method: Method, path: &str, body: Option<&Value>) -> Result<Value, SinkError> {
+        self.runtime.block_on(self.index().ask(&self.sender.client, name, method, path, body))
+    }
+
+    /// Puts a change into a request.
+    fn put(&mut self, epoch: u64, key: &str, change: &Change) -> Result<(), SinkError> {
+        let index = match self.routes.as_ref().map(|routes| routes.index(change.row(), key)) {
+            None => None,
+            Some(Ok(index)) => Some(index),
+            Some(Err(reason)) => return self.refuse(epoch, key, change, reason),
+        };
+        if let Some(index) = index.as_ref().filter(|index| !self.members.contains(*index)) {
+            let is_first_fill = self.restore.is_some();
+            self.runtime.block_on(self.sender.index.add(&self.sender.client, index, is_first_fill))?;
+            self.members.insert(index.clone());
+        }
+        let target = Target { index: index.as_deref(), key };
+        match change.after() {
+            Some(row) => {
+                let renderer = &mut self.renderer;
+                self.batch.index(target, epoch, |out| renderer.document(row, out));
+            }
+            None => self.batch.delete(target, epoch),
+        }
+        Ok(())
+    }
+
+    /// A row that can be in no index, and never was in one.
+    fn refuse(&mut self, epoch: u64, key: &str, change: &Change, reason: String) -> Result<(), SinkError> {
+        self.epochs.acknowledged(epoch, 1);
+        let Some(row) = change.after() else { return Ok(()) };
+        let mut document = Vec::new();
+        self.renderer.document(row, &mut document);
+        self.refusals.take(&Refusal { key: key.to_owned(), epoch, reason, document }).map(drop)
     }
 
     /// Undoes what the first fill has changed.
@@ -282,8 +329,11 @@ impl ElasticsearchWriter {
         let Restore { refresh_interval, number_of_replicas } = restore;
         let settings =
             json!({ "index": { "refresh_interval": refresh_interval, "number_of_replicas": number_of_replicas } });
-        self.ask(Method::PUT, "/_settings", Some(&settings))?;
-        self.ask(Method::POST, "/_refresh", None).map(drop)
+        for name in &self.members {
+            self.ask(name, Method::PUT, "/_settings", Some(&settings))?;
+            self.ask(name, Method::POST, "/_refresh", None)?;
+        }
+        Ok(())
     }
 }
 
@@ -292,16 +342,11 @@ impl Writer for ElasticsearchWriter {
         self.reserve(epoch)?;
         self.epochs.wrote(epoch, changes.len());
         for change in changes.drain(..) {
-            self.key.clear();
-            change.row().write_key(&mut self.key);
-            let key = std::str::from_utf8(&self.key).expect("a key is JSON text");
-            match change.after() {
-                Some(row) => {
-                    let renderer = &mut self.renderer;
-                    self.batch.index(key, epoch, |out| renderer.document(row, out));
-                }
-                None => self.batch.delete(key, epoch),
-            }
+            let mut key = std::mem::take(&mut self.key);
+            key.clear();
+            change.row().write_key(&mut key);
+            self.put(epoch, std::str::from_utf8(&key).expect("a key is JSON text"), &change)?;
+            self.key = key;
             if self.batch.bytes() >= self.sender.bulk_bytes() {
                 self.submit()?;
             }
@@ -314,7 +359,10 @@ impl Writer for ElasticsearchWriter {
         if sweep == Sweep::Older {
             self.drain()?;
             if self.is_populated {
-                self.sweep(epoch)?;
+                fail_point!("sink-sweep");
+                for name in self.members.clone() {
+                    self.sweep(epoch, &name)?;
+                }
             }
         }
         self.epochs.close(epoch);

@@ -118,15 +118,16 @@ fn outcome(action: Action, said: &Said<'_>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use super::super::batch::{Batch, BatchBuilder};
+    use super::super::batch::{Batch, BatchBuilder, Target};
     use super::*;
 
     /// Two documents and a deletion.
     fn batch() -> Batch {
         let mut builder = BatchBuilder::default();
-        builder.index("a", 9, |out| out.extend_from_slice(b"{}"));
-        builder.index("b", 9, |out| out.extend_from_slice(b"{}"));
-        builder.delete("c", 9);
+        let target = |key| Target { index: None, key };
+        builder.index(target("a"), 9, |out| out.extend_from_slice(b"{}"));
+        builder.index(target("b"), 9, |out| out.extend_from_slice(b"{}"));
+        builder.delete(target("c"), 9);
         builder.take()
     }
 

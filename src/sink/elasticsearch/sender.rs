@@ -41,8 +41,11 @@ pub(super) struct Delivered {
     /// Epochs, and how many items of each are done or refused.
     pub epochs: Vec<(u64, usize)>,
     /// Those that are refused.
-    pub refused: Vec<Refusal>,
+    pub refused: Vec<Refused>,
 }
+
+/// What the server refuses, and its index if it is not that of the request.
+type Refused = (Refusal, Option<String>);
 
 enum Attempt {
     /// These are to be sent again.
@@ -127,7 +130,7 @@ impl Sender {
         self.client.well();
     }
 
-    async fn attempt(&self, batch: &Batch, refused: &mut Vec<Refusal>) -> Result<Attempt, SinkError> {
+    async fn attempt(&self, batch: &Batch, refused: &mut Vec<Refused>) -> Result<Attempt, SinkError> {
         let sent = self.client.call(Method::POST, &self.path, "application/x-ndjson", batch.body.clone()).await;
         let answer = match sent {
             Err(reason) => return Ok(Attempt::Later(reason)),
@@ -161,14 +164,15 @@ impl Sender {
         Ok(Attempt::Taken(later))
     }
 
-    fn refuse(&self, batch: &Batch, item: &Item, reason: String, refused: &mut Vec<Refusal>) -> Result<(), SinkError> {
+    fn refuse(&self, batch: &Batch, item: &Item, reason: String, refused: &mut Vec<Refused>) -> Result<(), SinkError> {
         let key = batch.id(item);
         let is_deletion = batch.document(item).is_empty() || item.amends;
         if is_deletion {
             let said = format!("it refuses to delete the document {key}: {reason}");
             return Err(SinkError::store("write to", self.client.object(), said));
         }
-        refused.push(Refusal { key, epoch: item.epoch, reason, document: batch.document(item).to_vec() });
+        let refusal = Refusal { key, epoch: item.epoch, reason, document: batch.document(item).to_vec() };
+        refused.push((refusal, batch.index(item)));
         Ok(())
     }
 }

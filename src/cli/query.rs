@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::json;
 
 use super::Failure;
-use crate::query::{self, Annotation, Clause, Hit, Mode, Query, QueryError, Window, timecode};
+use crate::query::{self, Annotation, Clause, Hit, Mode, Near, Query, QueryError, Window, timecode};
 use crate::record::Scalar;
 
 /// Searches an index of moments.
@@ -16,7 +16,7 @@ use crate::record::Scalar;
 /// Prints the time ranges in which annotations that meet the clauses coincide.
 #[derive(clap::Args)]
 #[command(after_help = CLAUSES)]
-#[command(group = clap::ArgGroup::new("clauses").required(true).multiple(true).args(["all", "any"]))]
+#[command(group = clap::ArgGroup::new("clauses").required(true).multiple(true).args(["all", "any", "near"]))]
 pub struct Args {
     /// The directory of the index, as the `path` of the sink in the pipeline file; with --elasticsearch, the name of the
     /// index or of its alias.
@@ -36,6 +36,19 @@ pub struct Args {
     /// A clause; at least one of these must hold, at the same time as all of --all.
     #[arg(long, value_name = "CLAUSE")]
     any: Vec<Clause>,
+    /// An annotation close to a vector, at the same time as all of --all: TYPE:FILE with a file that holds the vector, a JSON
+    /// array of numbers. Only with --elasticsearch.
+    #[arg(long, value_name = "TYPE:FILE", value_parser = near)]
+    near: Vec<Near>,
+    /// Only the N nearest annotations count as close.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    nearest: usize,
+    /// Only annotations so similar count as close; from 0 to 1.
+    #[arg(long, value_name = "NUMBER", value_parser = confidence, requires = "near")]
+    min_similarity: Option<f64>,
+    /// Lets the server find what is close by its index of vectors, rather than compare all of them.
+    #[arg(long, requires = "near")]
+    approximate: bool,
     /// Only this asset; may be repeated.
     #[arg(long)]
     asset: Vec<String>,
@@ -85,6 +98,15 @@ enum RangeMode {
 fn confidence(text: &str) -> Result<f64, String> {
     let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
     number.ok_or_else(|| format!("expected a number, not {text:?}"))
+}
+
+fn near(text: &str) -> Result<Near, String> {
+    let (kind, file) = text.split_once(':').ok_or_else(|| format!("expected TYPE:FILE, not {text:?}"))?;
+    let content = std::fs::read_to_string(file).map_err(|error| format!("could not read {file:?}: {error}"))?;
+    let vector: Vec<f32> =
+        serde_json::from_str(&content).map_err(|error| format!("{file:?} is not a JSON array of numbers: {error}"))?;
+    let kind = (kind != "*").then(|| kind.to_owned());
+    Ok(Near { kind, vector })
 }
 
 pub fn main(args: &Args, json: bool) -> Result<(), Failure> {
@@ -160,6 +182,10 @@ impl Args {
         Ok(Query {
             all: self.all.clone(),
             any: self.any.clone(),
+            near: self.near.clone(),
+            nearest: Some(self.nearest),
+            min_similarity: self.min_similarity,
+            approximate: self.approximate,
             assets: self.asset.clone(),
             window,
             min_confidence: self.min_confidence,
@@ -177,7 +203,8 @@ impl Args {
 
 /// One line for each type of a clause that no annotation has.
 fn unknown_types(query: &Query, types: &[String]) -> Vec<String> {
-    let wanted = query.all.iter().chain(&query.any).filter_map(|clause| clause.kind.as_ref());
+    let near = query.near.iter().filter_map(|near| near.kind.as_ref());
+    let wanted = query.all.iter().chain(&query.any).filter_map(|clause| clause.kind.as_ref()).chain(near);
     let known = match types {
         [] => "the index is empty".to_owned(),
         types => format!("there are: {}", types.join(", ")),

@@ -104,6 +104,8 @@ pub struct ElasticsearchSink {
     /// The field of an annotation that holds its confidence, in the mapping of a made index.
     #[serde(default = "defaults::confidence")]
     pub confidence: FieldPath,
+    /// Where annotations have vectors, if they are to be searched by them; in the mapping of a made index.
+    pub vector: Option<VectorField>,
     /// How many bytes of documents one request holds.
     #[serde(default = "defaults::bulk")]
     pub bulk: ByteSize,
@@ -120,6 +122,35 @@ pub struct ElasticsearchSink {
     /// The run ends if more documents of one epoch are refused.
     #[serde(default = "defaults::max_refused")]
     pub max_refused: u32,
+}
+
+/// The vectors of annotations, such as embeddings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VectorField {
+    /// The field of an annotation that holds its vector, a list of numbers.
+    #[serde(default = "defaults::vector")]
+    pub path: FieldPath,
+    /// How many numbers a vector has. The server refuses documents with others.
+    #[schemars(range(min = 1, max = 4_096))]
+    pub dims: u32,
+    /// How alike two vectors are.
+    #[serde(default)]
+    pub metric: Metric,
+    /// Makes an index of them (HNSW), for searches that need not compare all: `query --approximate`. It takes time and memory.
+    #[serde(default)]
+    pub approximate: bool,
+}
+
+/// How alike two vectors are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Metric {
+    /// By the angle between them.
+    #[default]
+    Cosine,
+    /// By the distance between their ends.
+    Euclidean,
 }
 
 /// What becomes of documents that are deleted.
@@ -264,6 +295,9 @@ mod defaults {
     }
     pub(super) fn text() -> Vec<FieldPath> {
         vec![FieldPath::literal("/text")]
+    }
+    pub(super) fn vector() -> FieldPath {
+        FieldPath::literal("/embedding_vector")
     }
     pub(super) fn confidence() -> FieldPath {
         FieldPath::literal("/confidence_score")

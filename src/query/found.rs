@@ -2,8 +2,8 @@
 
 use hashbrown::HashMap;
 
-use super::Query;
 use super::clause::Checked;
+use super::{Query, near};
 use crate::record::Scalar;
 use crate::sink::tantivy::Annotation;
 
@@ -19,8 +19,22 @@ pub(super) struct Found {
 /// An annotation that meets a clause.
 pub(super) struct Met {
     pub annotation: Annotation,
-    /// Which conditions it meets: the number of an `all` clause; the `any` clauses are one condition, the last.
+    /// Which conditions it meets: the number of an `all` clause, then one for all `any` clauses, then those for vectors.
     pub conditions: Vec<usize>,
+    /// For each vector, how similar its own is.
+    pub similar: Vec<Option<f64>>,
+    /// The first condition for a vector.
+    pub first_near: usize,
+}
+
+impl Met {
+    /// How sure it is that it meets a condition.
+    pub fn sureness(&self, condition: usize) -> Option<f64> {
+        match condition.checked_sub(self.first_near) {
+            Some(near) => self.similar.get(near).copied().flatten(),
+            None => self.annotation.confidence,
+        }
+    }
 }
 
 /// A moment in which every condition is met.
@@ -33,7 +47,7 @@ pub(super) struct FoundMoment {
 
 /// How many conditions a moment must meet.
 pub(super) fn conditions(query: &Query) -> usize {
-    query.all.len() + usize::from(!query.any.is_empty())
+    query.all.len() + usize::from(!query.any.is_empty()) + query.near.len()
 }
 
 /// Checks annotations and moments against a query.
@@ -51,10 +65,19 @@ impl<'a> Scan<'a> {
 
     /// The number of the annotation that is `bytes` in the index and that `read` makes of them, if it meets a clause.
     pub fn check<E>(&mut self, bytes: &[u8], read: impl FnOnce() -> Result<Annotation, E>) -> Result<Option<usize>, E> {
+        self.check_similar(bytes, || read().map(|annotation| (annotation, Vec::new())))
+    }
+
+    /// The same, if it also says for each of [`Query::near`] how similar the annotation's vector is.
+    pub fn check_similar<E>(
+        &mut self,
+        bytes: &[u8],
+        read: impl FnOnce() -> Result<(Annotation, Vec<Option<f64>>), E>,
+    ) -> Result<Option<usize>, E> {
         if let Some(number) = self.known.get(bytes) {
             return Ok(Some(*number));
         }
-        let annotation = read()?;
+        let (annotation, similar) = read()?;
         let checked = Checked::new(&annotation);
         if !checked.is_eligible(self.query) {
             return Ok(None);
@@ -64,11 +87,19 @@ impl<'a> Scan<'a> {
         if self.query.any.iter().any(|clause| checked.meets(clause, self.query)) {
             conditions.push(self.query.all.len());
         }
+        let first_near = near::first_condition(self.query);
+        for (n, (near, similar)) in self.query.near.iter().zip(&similar).enumerate() {
+            let is_kind = near.kind.as_ref().is_none_or(|kind| *kind == annotation.kind);
+            let least = self.query.min_similarity.unwrap_or(0.0);
+            if is_kind && similar.is_some_and(|similar| similar >= least) {
+                conditions.push(first_near + n);
+            }
+        }
         if conditions.is_empty() {
             return Ok(None);
         }
         let number = self.found.annotations.len();
-        self.found.annotations.push(Met { annotation, conditions });
+        self.found.annotations.push(Met { annotation, conditions, similar, first_near });
         self.known.insert(bytes.to_owned(), number);
         Ok(Some(number))
     }

@@ -19,6 +19,7 @@ mod clause;
 #[cfg(feature = "elasticsearch")]
 pub mod elasticsearch;
 mod found;
+mod near;
 mod phrase;
 mod ranges;
 mod rank;
@@ -28,6 +29,7 @@ mod tests;
 pub mod timecode;
 
 pub use clause::{Clause, Text};
+pub use near::Near;
 
 /// What to look for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,6 +38,14 @@ pub struct Query {
     pub all: Vec<Clause>,
     /// Clauses of which at least one must hold at the same time.
     pub any: Vec<Clause>,
+    /// Annotations that must all be there at once, too: close to a vector. Only an index of a server has vectors.
+    pub near: Vec<Near>,
+    /// Only so many annotations count as close to a vector: the nearest of those in moments that meet everything else.
+    pub nearest: Option<usize>,
+    /// Annotations that are less like a vector than this, from 0 to 1, are not close to it.
+    pub min_similarity: Option<f64>,
+    /// Lets the server choose among its vectors by their index (HNSW), rather than compare all of them.
+    pub approximate: bool,
     /// Only these assets, strings or integers; all if empty.
     pub assets: Vec<String>,
     /// Only moments and annotations that overlap this time; intersections are cut to it.
@@ -93,7 +103,8 @@ pub struct Hit {
     /// End of the range, in nanoseconds; the range is half-open.
     pub end_ns: i64,
     /// How sure the hit is: as sure as its weakest clause, and a clause is as sure as the best annotation that meets it.
-    /// Clauses met only by annotations without a confidence are left out; `None` if that leaves none.
+    /// Clauses met only by annotations without a confidence are left out; `None` if that leaves none. What is close to a
+    /// vector is as sure as it is similar.
     ///
     /// Hits are ranked by this (`None` last), then the longer first, then the earlier first.
     pub confidence: Option<f64>,
@@ -116,6 +127,9 @@ pub enum QueryError {
         /// How that is known.
         reason: String,
     },
+    /// It has no vectors.
+    #[error("the index at {0:?} has no vectors; those of a sink are in Elasticsearch: ask with --elasticsearch")]
+    NoVectors(PathBuf),
     /// A server could not be asked.
     #[error("could not search {object}")]
     Server {
@@ -143,6 +157,9 @@ pub enum QueryError {
 /// # Errors
 /// If there is no such index, or it can not be read.
 pub fn search(index_dir: &Path, query: &Query) -> Result<Vec<Hit>, QueryError> {
+    if !query.near.is_empty() {
+        return Err(QueryError::NoVectors(index_dir.to_owned()));
+    }
     let index = candidates::IndexReader::open(index_dir)?;
     let found = scan::scan(&index, query).map_err(|source| index.failed(source))?;
     let hits = ranges::hits(query, found);

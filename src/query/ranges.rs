@@ -89,7 +89,7 @@ impl Range {
     fn into_hit(self, asset: &Scalar, query: &Query, annotations: &[Met]) -> Hit {
         let best = |condition: usize| {
             let meets = self.met.iter().map(|n| &annotations[*n]).filter(|met| met.conditions.contains(&condition));
-            meets.filter_map(|met| met.annotation.confidence).reduce(f64::max)
+            meets.filter_map(|met| met.sureness(condition)).reduce(f64::max)
         };
         let confidence = (0..conditions(query)).filter_map(best).reduce(f64::min);
         let mut annotations: Vec<_> = self.met.iter().map(|n| annotations[*n].annotation.clone()).collect();

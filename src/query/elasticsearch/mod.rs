@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 
 use self::request::request;
 use super::found::{FoundMoment, Scan, scalar};
-use super::{Hit, Query, QueryError, ranges, rank};
-use crate::pipeline::remote::Secret;
+use super::{Hit, Query, QueryError, near, ranges, rank};
+use crate::pipeline::remote::{Secret, VectorField};
 use crate::record::{FieldPath, Scalar, select, unescape};
 use crate::sink::SinkError;
 use crate::sink::elasticsearch::client::{Access, Client};
@@ -63,6 +63,8 @@ struct Fields {
     label: FieldPath,
     text: Vec<FieldPath>,
     confidence: FieldPath,
+    #[serde(default)]
+    vector: Option<VectorField>,
 }
 
 /// Searches the index.
@@ -72,10 +74,15 @@ struct Fields {
 pub fn search(server: &Server, query: &Query) -> Result<Vec<Hit>, QueryError> {
     with(server, async |session| {
         let fields = session.fields().await?;
+        fields.have(query).map_err(|reason| session.failed(reason))?;
         let mut scan = Scan::new(query);
+        let unused = fields.vector.as_ref().filter(|_| query.near.is_empty());
         let search = json!({
             "size": PAGE, "query": request(query, &fields),
-            "_source": [CHILDREN, dotted(&fields.asset), "time_bucket_start_ns", "time_bucket_end_ns"],
+            "_source": {
+                "includes": [CHILDREN, dotted(&fields.asset), "time_bucket_start_ns", "time_bucket_end_ns"],
+                "excludes": unused.map(|vector| format!("{CHILDREN}.{}", dotted(&vector.path))).as_slice(),
+            },
         });
         let failed = |error: SinkError| session.failed(error);
         let mut view = View::open(&session.client, &server.index, Some(PATIENCE)).await.map_err(failed)?;
@@ -91,6 +98,7 @@ pub fn search(server: &Server, query: &Query) -> Result<Vec<Hit>, QueryError> {
             }
         }
         view.close(&session.client).await;
+        near::keep_nearest(query, &mut scan.found);
         Ok(rank::rank(query, ranges::hits(query, scan.found)))
     })
 }
@@ -156,16 +164,50 @@ impl Session<'_> {
     }
 }
 
+impl Fields {
+    /// Whether the index has the vectors that a query asks for.
+    fn have(&self, query: &Query) -> Result<(), String> {
+        if query.near.is_empty() {
+            return Ok(());
+        }
+        let Some(vector) = &self.vector else {
+            return Err(
+                "it has no vectors: say in the pipeline file where annotations have theirs, vector: { dims: 512 }"
+                    .to_owned(),
+            );
+        };
+        let other = query.near.iter().map(|near| near.vector.len()).find(|length| *length != vector.dims as usize);
+        if let Some(length) = other {
+            return Err(format!("its vectors have {} numbers, and one of {length} is asked for", vector.dims));
+        }
+        if query.approximate && !vector.approximate {
+            let said = "its vectors are in no index of their own: approximate: true in the pipeline file makes it, without it all are \
+                        compared";
+            return Err(said.to_owned());
+        }
+        Ok(())
+    }
+
+    /// For each vector that is asked for, how similar that of a child is.
+    fn similar(&self, query: &Query, child: &str) -> Vec<Option<f64>> {
+        let Some(field) = self.vector.as_ref().filter(|_| !query.near.is_empty()) else { return Vec::new() };
+        let mut vector: Option<Vec<f32>> = None;
+        select(child, &field.path, |json| vector = serde_json::from_str(json).ok());
+        query.near.iter().map(|near| near.similarity(vector.as_ref()?, field.metric)).collect()
+    }
+}
+
 /// Checks a moment that the server has found.
 fn take(hit: &Value, fields: &Fields, scan: &mut Scan<'_>) -> Result<(), String> {
-    let source = &hit["_source"];
+    let (source, query) = (&hit["_source"], scan.query);
     let bound = |name: &str| source[name].as_i64().ok_or_else(|| format!("the document {} has no {name}", hit["_id"]));
     let (start_ns, end_ns) = (bound("time_bucket_start_ns")?, bound("time_bucket_end_ns")?);
     let document = source.to_string();
     let mut met = Vec::new();
     for child in source[CHILDREN].as_array().into_iter().flatten() {
         let bytes = child.to_string();
-        met.extend(scan.check(bytes.as_bytes(), || annotation(&bytes, fields))?);
+        let read = || Ok::<_, String>((annotation(&bytes, fields)?, fields.similar(query, &bytes)));
+        met.extend(scan.check_similar(bytes.as_bytes(), read)?);
     }
     if scan.meets_all(&met) {
         let asset = asset(hit, &document, fields).ok_or_else(|| format!("the document {} has no asset", hit["_id"]))?;

@@ -59,3 +59,20 @@ fn a_moment_is_read_as_the_embedded_index_reads_it() {
         assert_eq!(ranges::hits(&query, scan.found).len(), expected, "{clauses:?}");
     }
 }
+
+#[test]
+fn vectors_are_all_looked_at_or_chosen_among_those_of_the_time_that_is_asked_for() {
+    let fields = Fields {
+        vector: Some(serde_json::from_str(r#"{"dims":2,"metric":"cosine","approximate":true}"#).unwrap()),
+        ..fields()
+    };
+    let near = crate::query::Near { kind: Some("SCENE".to_owned()), vector: vec![1.0, 0.5] };
+    let query = Query { all: vec!["CHARACTER".parse().unwrap()], near: vec![near], ..Query::default() };
+    let exact = &request(&query, &fields)["bool"]["filter"][3]["nested"]["query"];
+    let filters = exact["bool"]["filter"].as_array().unwrap();
+    assert_eq!(filters[2], json!({ "term": { "source_annotations.annotation_type": "SCENE" } }));
+    assert_eq!(filters[3], json!({ "exists": { "field": "source_annotations.embedding_vector" } }));
+    let knn = &request(&Query { approximate: true, ..query }, &fields)["bool"]["filter"][3]["nested"]["query"]["knn"];
+    assert_eq!(knn["query_vector"], json!([1.0, 0.5]));
+    assert_eq!(knn["filter"].as_array().unwrap().len(), 2, "both ends of the window");
+}

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::pipeline::layout::{Layout, MomentLayout};
-use crate::pipeline::remote::{Deletes, ElasticsearchSink};
+use crate::pipeline::remote::{Deletes, ElasticsearchSink, Metric, VectorField};
 use crate::record::{FieldPath, Segment};
 
 /// The children of a moment, in its document.
@@ -45,6 +45,9 @@ pub(super) fn mapping(spec: &ElasticsearchSink, layout: &Layout) -> Value {
     }
     insert(&mut children, &spec.label, json!({ "type": "text", "fields": { "exact": exact() } }));
     insert(&mut children, &spec.confidence, json!({ "type": "double", "ignore_malformed": true }));
+    if let Some(vector) = &spec.vector {
+        insert(&mut children, &vector.path, dense(vector));
+    }
     children.insert(KIND.to_owned(), exact());
 
     let mut properties = Map::new();
@@ -64,6 +67,19 @@ fn tombstones(mut properties: Map<String, Value>) -> Map<String, Value> {
 
 fn exact() -> Value {
     json!({ "type": "keyword", "ignore_above": MAX_TERM })
+}
+
+/// Vectors, and an index of them only if one is asked for: it is what makes them expensive.
+fn dense(vector: &VectorField) -> Value {
+    let mut field = json!({ "type": "dense_vector", "dims": vector.dims, "index": vector.approximate });
+    if vector.approximate {
+        field["similarity"] = json!(match vector.metric {
+            Metric::Cosine => "cosine",
+            Metric::Euclidean => "l2_norm",
+        });
+        field["index_options"] = json!({ "type": "hnsw" });
+    }
+    field
 }
 
 fn long() -> Value {
@@ -134,7 +150,13 @@ fn compare(expected: &Value, found: &Value, path: &str, differences: &mut Vec<Di
             differences.push(Difference::Missing(path));
             continue;
         }
-        let kind = |field: &Value| field["type"].as_str().unwrap_or("object").to_owned();
+        let kind = |field: &Value| match field["type"].as_str() {
+            Some("dense_vector") => {
+                let similarity = field["similarity"].as_str().map(|by| format!(" by {by}")).unwrap_or_default();
+                format!("dense_vector of {}{similarity}", field["dims"])
+            }
+            kind => kind.unwrap_or("object").to_owned(),
+        };
         if kind(field) != kind(there) {
             let (expected, found) = (kind(field), kind(there));
             differences.push(Difference::Type { field: path, expected, found });
@@ -149,7 +171,7 @@ pub(super) fn described(spec: &ElasticsearchSink, layout: &Layout) -> Value {
     let Layout::Moments(MomentLayout { asset, key, start, end, includes_end }) = layout else { return Value::Null };
     json!({
         "asset": asset, "key": key, "start": start, "end": end, "includes_end": includes_end,
-        "label": spec.label, "text": spec.text, "confidence": spec.confidence,
+        "label": spec.label, "text": spec.text, "confidence": spec.confidence, "vector": spec.vector,
     })
 }
 
@@ -188,6 +210,22 @@ mod tests {
         assert_eq!(of("/time_range/properties/start_time_ns/type"), "long");
         assert_eq!(of("/annotation_type/type"), "keyword");
         assert_eq!(dotted(&spec().label), "about.label");
+    }
+
+    #[test]
+    fn vectors_are_indexed_only_if_that_is_asked_for() {
+        let vector = |more: &str| {
+            let vector = serde_json::from_str(&format!("{{\"dims\":512{more}}}")).unwrap();
+            let spec = ElasticsearchSink { vector: Some(vector), ..spec() };
+            mapping(&spec, &layout())["properties"]["source_annotations"]["properties"]["embedding_vector"].clone()
+        };
+        assert_eq!(vector(""), json!({ "type": "dense_vector", "dims": 512, "index": false }));
+        let indexed = vector(",\"metric\":\"euclidean\",\"approximate\":true");
+        assert_eq!((&indexed["index"], &indexed["similarity"]), (&json!(true), &json!("l2_norm")));
+        let (expected, found) =
+            (json!({ "properties": { "v": indexed } }), json!({ "properties": { "v": vector("") } }));
+        let said = differences(&expected, &found)[0].to_string();
+        assert!(said.contains("\"dense_vector of 512\", and \"dense_vector of 512 by l2_norm\" is needed"), "{said}");
     }
 
     #[test]

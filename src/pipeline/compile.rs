@@ -6,7 +6,8 @@ use flowstone_operators::fuse::{Emit as Form, FuseOptions};
 use flowstone_operators::interval::{Boundary, Grid};
 
 use super::model::{
-    self, Emit, End, FuseSpec, KafkaFormat, OnLag, OperationFields, OperationsFields, Pipeline, RetentionSpec, SinkSpec,
+    self, Emit, End, FuseSpec, KafkaFormat, KeyField, OnLag, OperationFields, OperationsFields, Pipeline,
+    RetentionSpec, SinkSpec,
 };
 use super::units::Span;
 use crate::record::{DecodeSpec, FacetSpec, FieldPath, OperationSpec, OperationsSpec};
@@ -56,7 +57,7 @@ pub struct OperationsPlan {
 impl TablePlan {
     /// Whether its rows are only added: they have no keys of their own.
     pub fn is_stream(&self) -> bool {
-        self.decode.key.is_empty()
+        self.decode.key.is_empty() && !self.decode.is_by_message
     }
 
     /// All sources that its state is made of.
@@ -221,8 +222,14 @@ fn tables(pipeline: &Pipeline) -> Vec<TablePlan> {
     for (number, (name, source)) in pipeline.sources.iter().enumerate() {
         let is_read = pipeline.sinks.values().any(|sink| sink.from == *name);
         if source.key.is_some() || is_read {
+            let key = source.key.as_ref().map_or(&[][..], |key| key.as_slice());
+            let path = |field: &KeyField| match field {
+                KeyField::Path(path) => Some(path.clone()),
+                KeyField::Message => None,
+            };
             let rules = Rules {
-                key: source.key.as_ref().map_or(&[], |key| key.as_slice()),
+                key: &key.iter().filter_map(path).collect::<Vec<_>>(),
+                is_by_message: key.contains(&KeyField::Message),
                 version: source.version.as_ref(),
                 delete: source.delete.as_ref(),
                 tombstones: source.tombstones,
@@ -236,6 +243,7 @@ fn tables(pipeline: &Pipeline) -> Vec<TablePlan> {
         let Some(upsert) = &operator.upsert else { continue };
         let rules = Rules {
             key: upsert.key.as_slice(),
+            is_by_message: false,
             version: upsert.version.as_ref(),
             delete: upsert.delete.as_ref(),
             tombstones: upsert.tombstones,
@@ -251,6 +259,7 @@ fn tables(pipeline: &Pipeline) -> Vec<TablePlan> {
 /// What a keyed source and an `upsert` say alike of the table that they are.
 struct Rules<'p> {
     key: &'p [FieldPath],
+    is_by_message: bool,
     version: Option<&'p FieldPath>,
     delete: Option<&'p FieldPath>,
     tombstones: Span,
@@ -269,6 +278,7 @@ impl Rules<'_> {
             sources,
             decode: DecodeSpec {
                 key: self.key.to_vec(),
+                is_by_message: self.is_by_message,
                 version: self.version.cloned(),
                 delete: self.delete.cloned(),
                 time: self.retention.map(|retention| retention.time.clone()),

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::remote::{CassandraSink, ElasticsearchSink};
-pub use super::topics::{Isolation, KafkaFormat, KafkaSink, KafkaSource, KafkaStart, MessageKey};
+pub use super::topics::{Isolation, KafkaFormat, KafkaSink, KafkaSource, KafkaStart, KeyField, MessageKey};
 use super::units::{ByteSize, Span};
 use crate::record::FieldPath;
 
@@ -62,8 +62,9 @@ pub struct SourceSpec {
     pub kafka: Option<KafkaSource>,
     /// Records that the embedding program hands over.
     pub memory: Option<MemorySource>,
-    /// The field or fields that identify a row; they make the source a table: the newest record of a key wins.
-    pub key: Option<OneOrMany<FieldPath>>,
+    /// The field or fields that identify a row, or `message`: the key of the topic's messages. It makes the source a table: the
+    /// newest record of a key wins.
+    pub key: Option<OneOrMany<KeyField>>,
     /// The field that orders the records of a key: an integer or an RFC 3339 time. Without it the offset does.
     pub version: Option<FieldPath>,
     /// The field whose `true` marks a record as a deletion.

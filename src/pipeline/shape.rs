@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::problem::{Place, Report, name_hint, nearest};
 use super::schema::resolve;
+use super::topics::KeyField;
 use super::tree::{Content, Node, Scalar};
 use super::units::{ByteSize, Span};
 use crate::record::FieldPath;
@@ -298,6 +299,7 @@ fn reader(name: &str) -> Option<Reader> {
         "Span" => Some(|text| text.parse::<Span>().map(drop)),
         "ByteSize" => Some(|text| text.parse::<ByteSize>().map(drop)),
         "FieldPath" => Some(|text| text.parse::<FieldPath>().map(drop)),
+        "KeyField" => Some(|text| text.parse::<KeyField>().map(drop)),
         _ => None,
     }
 }

@@ -1,8 +1,71 @@
 //! The part of the model about topics of Kafka.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
 use indexmap::IndexMap;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::record::FieldPath;
+
+/// What a row is identified by: a field, or the key of its message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyField {
+    /// The key of its message.
+    Message,
+    /// A field.
+    Path(FieldPath),
+}
+
+const MESSAGE: &str = "message";
+
+impl FromStr for KeyField {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            MESSAGE => Ok(KeyField::Message),
+            path => path.parse().map(KeyField::Path),
+        }
+    }
+}
+
+impl fmt::Display for KeyField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyField::Message => f.write_str(MESSAGE),
+            KeyField::Path(path) => path.fmt(f),
+        }
+    }
+}
+
+impl Serialize for KeyField {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyField {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for KeyField {
+    fn schema_name() -> Cow<'static, str> {
+        "KeyField".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^(message|(/([^/~]|~[01])+)+)$",
+            "description": "a field path: a JSON Pointer such as /annotation_id; or message: the key of the topic's messages"
+        })
+    }
+}
 
 /// A topic of Kafka. A record without a value (a tombstone) deletes the row that its message key names.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -23,7 +86,7 @@ pub struct KafkaSource {
     /// Whether records of transactions are read once these are committed, or at once.
     #[serde(default)]
     pub isolation: Isolation,
-    /// How the message key of a record without a value is read.
+    /// How message keys are read: that of a record without a value, and with `key: message` all.
     #[serde(default)]
     pub message_key: MessageKey,
     /// A top-level field that records get, with where they come from: an object with `partition`, `offset`, `timestamp_ms`, `key`

@@ -10,8 +10,10 @@ use super::nodes::nodes;
 use super::start::{Consent, Opening, Start};
 use super::stores::{Held, OpenStores, Stores};
 use super::{Mode, RunError};
+#[cfg(feature = "kafka")]
+use crate::pipeline::KeyField;
 use crate::pipeline::compile::Plan;
-use crate::pipeline::{KafkaSource, Pipeline};
+use crate::pipeline::{KafkaSource, Pipeline, SourceSpec};
 use crate::source::catalog::Catalog;
 use crate::source::memory::MemoryInput;
 use crate::source::{Bookmark, Source, SourceError, file};
@@ -92,7 +94,7 @@ impl Site<'_> {
                 let most_bytes = spec.max_record_bytes.0;
                 Box::new(file::open(&spec_file.paths, &self.base, spec_file.follow, most_bytes).map_err(failed)?)
             } else if let Some(kafka) = &spec.kafka {
-                self.kafka(name, kafka, spec.max_record_bytes.0).map_err(failed)?
+                self.kafka(name, kafka, spec).map_err(failed)?
             } else {
                 self.memory.get(name).ok_or_else(|| RunError::NoMemory(name.clone()))?.source()
             };
@@ -102,13 +104,15 @@ impl Site<'_> {
     }
 
     #[cfg(feature = "kafka")]
-    fn kafka(&self, name: &str, spec: &KafkaSource, most_bytes: u64) -> Result<Box<dyn Source>, SourceError> {
+    fn kafka(&self, name: &str, kafka: &KafkaSource, spec: &SourceSpec) -> Result<Box<dyn Source>, SourceError> {
         let group = format!("flowstone-{}-{name}", self.pipeline.name);
-        Ok(Box::new(crate::source::kafka::open(spec, name, &group, most_bytes)?))
+        let is_by_message = spec.key.as_ref().is_some_and(|key| key.as_slice().contains(&KeyField::Message));
+        let messages = crate::source::kafka::Messages { max_record_bytes: spec.max_record_bytes.0, is_by_message };
+        Ok(Box::new(crate::source::kafka::open(kafka, name, &group, messages)?))
     }
 
     #[cfg(not(feature = "kafka"))]
-    fn kafka(&self, name: &str, _: &KafkaSource, _: u64) -> Result<Box<dyn Source>, SourceError> {
+    fn kafka(&self, name: &str, _: &KafkaSource, _: &SourceSpec) -> Result<Box<dyn Source>, SourceError> {
         let source = "this program was built without the cargo feature \"kafka\"; build it with that feature".into();
         Err(SourceError::Service { action: "open", object: format!("source {name:?}"), source })
     }

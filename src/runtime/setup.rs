@@ -77,7 +77,7 @@ impl Setup {
     pub fn readers(&self) -> BTreeMap<TableId, Reader> {
         let tables = self.start.tables.iter().zip(&self.plan.tables);
         let reader = |(id, table): (&TableId, &crate::pipeline::compile::TablePlan)| {
-            (*id, Reader::Records { spec: table.decode.clone(), stream: table.is_stream() })
+            (*id, Reader::Records { spec: Box::new(table.decode.clone()), stream: table.is_stream() })
         };
         tables.map(reader).chain([(self.start.dead_letters, Reader::DeadLetters)]).collect()
     }

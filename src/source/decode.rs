@@ -122,6 +122,10 @@ impl Shell {
                 }
             },
             (Some(payload), None) => match &mut self.decoder {
+                AnyDecoder::Rows(decoder) if decoder.is_by_message() => {
+                    let key = Decoder::key_of_message(batch.raw.key(raw));
+                    key.and_then(|key| decoder.decode(payload, position, || key))
+                }
                 AnyDecoder::Rows(decoder) => decoder.decode(payload, position, origin),
                 AnyDecoder::Operations(decoder) => decoder.decode(payload, position),
             },

@@ -131,7 +131,7 @@ pub struct RawRecord {
     pub offset: u64,
     /// The payload in the buffer; `None` is a tombstone.
     pub payload: Option<Range<u32>>,
-    /// Of a tombstone, the key of the row that it deletes, in the buffer, as JSON.
+    /// The key of the row, in the buffer, as JSON: of a tombstone, and of others if it is not in the payload.
     pub key: Option<Range<u32>>,
     /// If the record was longer than the source's limit: its whole length. The payload is then only its beginning.
     pub oversized_bytes: Option<u64>,

@@ -54,7 +54,7 @@ pub enum Reader {
     /// They are records of a table, or of a stream (which starts at [`Sealed::tails_from`]).
     Records {
         /// How the table decodes.
-        spec: DecodeSpec,
+        spec: Box<DecodeSpec>,
         /// Whether it is a stream.
         stream: bool,
     },

@@ -83,6 +83,42 @@ fn a_tombstone_deletes_the_row_that_its_message_key_names() {
 }
 
 #[test]
+fn rows_may_have_the_key_of_their_message() {
+    let topic = Topic::new(2);
+    let keyed = |key: &str, payload: &str| Record { key: Some(key.to_owned()), ..record(0, payload) };
+    topic.produce([
+        keyed("a", r#"{"n":1}"#),
+        keyed("7", r#"{"n":2}"#),
+        keyed("a", r#"{"n":3}"#),
+        record(1, r#"{"n":4}"#),
+    ]);
+    let rows = |message_key: &str| {
+        let source = topic.source(&format!("message_key: {message_key}"));
+        let text = format!(
+            "name: keys\nsources:\n  t: {{ {source}, key: message }}\nsinks:\n  \
+             s: {{ from: t, sqlite: {{ path: t.sqlite, table: t }} }}\n"
+        );
+        let place = Place::with(&text);
+        place.backfill();
+        place
+    };
+    let of = |place: &Place| {
+        let rows = sqlite(&place.path("t.sqlite"), "t").into_iter();
+        rows.map(|(key, (document, _))| format!("{key} {document}")).collect::<Vec<_>>()
+    };
+    let place = rows("text");
+    assert_eq!(of(&place), [r#"["7"] {"n":2}"#, r#"["a"] {"n":3}"#]);
+    let letters = place.dead_letters();
+    assert_eq!((letters.len(), letters[0]["reason"].as_str()), (1, Some("message without a key")));
+    assert_eq!(letters[0]["payload"], r#"{"n":4}"#);
+    assert_eq!(of(&rows("integer")), [r#"[7] {"n":2}"#], "the others are dead letters");
+    // Later runs go on with the same keys.
+    topic.produce([tombstone(0, "a"), keyed("7", r#"{"n":5}"#)]);
+    place.backfill();
+    assert_eq!(of(&place), [r#"["7"] {"n":5}"#]);
+}
+
+#[test]
 fn integers_and_composite_keys_are_deleted_by_what_their_message_keys_say() {
     let topic = Topic::new(1);
     topic.produce([record(0, r#"{"id":17}"#), record(0, r#"{"id":"17"}"#), tombstone(0, "17"), tombstone(0, "x")]);

@@ -14,6 +14,7 @@ pub(super) fn check(outline: &Outline<'_>, report: &mut Report) {
     for source in outline.group(Group::Source) {
         keyed(&source.settings(), report);
         without_key(source, report);
+        by_message(source, report);
     }
     for sink in outline.group(Group::Sink) {
         on_lag(sink, report);
@@ -44,6 +45,19 @@ fn keyed(settings: &Settings<'_>, report: &mut Report) {
         let message =
             "has no effect: without \"version\" the newest record is the last one, and no deletion is remembered";
         tombstones.warning(report, message, None);
+    }
+}
+
+/// Only messages have keys, and one is the whole key.
+fn by_message(source: &Item<'_>, report: &mut Report) {
+    let keys = source.settings().texts("key");
+    let Some(message) = keys.iter().find(|key| key.text == "message") else { return };
+    if !source.is("kafka") {
+        let hint = "name a field of the records, such as \"/message\"".to_owned();
+        message.problem(report, "only what comes from kafka has a message key", Some(hint));
+    } else if keys.len() > 1 {
+        let hint = "take the others out; message_key: json lets a message key be several values".to_owned();
+        message.problem(report, "the message key is the whole key of a row", Some(hint));
     }
 }
 

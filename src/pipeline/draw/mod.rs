@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use super::{Loaded, OneOrMany, Pipeline, SinkSpec};
-use crate::record::FieldPath;
 
 mod dot;
 mod mermaid;
@@ -200,6 +199,6 @@ fn sink_kind(sink: &SinkSpec) -> String {
     }
 }
 
-fn paths(paths: &OneOrMany<FieldPath>) -> String {
+fn paths(paths: &OneOrMany<impl std::fmt::Display>) -> String {
     paths.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -24,6 +24,8 @@ pub use operation::{OperationDecoder, OperationsSpec};
 pub struct DecodeSpec {
     /// The fields of the key; without any, a record's key is where it came from.
     pub key: Vec<FieldPath>,
+    /// The key is that of the message; then it has no fields.
+    pub is_by_message: bool,
     /// The field that orders the records of a key.
     pub version: Option<FieldPath>,
     /// The field whose `true` marks a deletion.
@@ -73,6 +75,7 @@ pub struct FacetSpec {
 pub struct Decoder {
     fields: NamedFields,
     key: Vec<FieldId>,
+    is_by_message: bool,
     version: Option<FieldId>,
     delete: Option<FieldId>,
     time: Option<FieldId>,
@@ -119,10 +122,11 @@ impl Decoder {
         let facets = spec.facets.iter().map(|facet| FacetPlan::new(facet, spec, &mut tree)).collect();
         let operation = spec.operation.as_ref().map(|operation| OperationFields::new(operation, &mut tree));
         let (fingerprint, fields, writer) = (fingerprint(spec), NamedFields::new(tree), RecordWriter::default());
-        Decoder { fields, key, version, delete, time, operation, facets, fingerprint, writer }
+        let is_by_message = spec.is_by_message;
+        Decoder { fields, key, is_by_message, version, delete, time, operation, facets, fingerprint, writer }
     }
 
-    /// Decodes one record. `origin` is its key if the table has none of its own.
+    /// Decodes one record. `origin` is its key if the table has no fields for it.
     ///
     /// # Errors
     /// The first reason why the record can not be processed, for people.

@@ -18,6 +18,8 @@ const KEPT_BYTES: usize = 4 << 10;
 pub(super) struct Copy {
     pub(super) max_record_bytes: u64,
     pub(super) message_key: MessageKey,
+    /// Whether records with a payload need their message key, too.
+    pub(super) is_by_message: bool,
     /// The field that says where a record comes from.
     pub(super) metadata: Option<String>,
 }
@@ -38,12 +40,13 @@ impl Copy {
                 self.payload(message, bytes, buffer);
                 payload = Some(range(start, buffer));
             }
-            None => {
-                if let Some(bytes) = message.key() {
-                    self.key(bytes, buffer);
-                    key = Some(range(start, buffer));
-                }
-            }
+            None => {}
+        }
+        let needs_key = payload.is_none() || (self.is_by_message && oversized_bytes.is_none());
+        if let Some(bytes) = message.key().filter(|_| needs_key) {
+            let start = buffer.len();
+            self.key(bytes, buffer);
+            key = Some(range(start, buffer));
         }
         batch.records.push(RawRecord { offset: offset(message), payload, key, oversized_bytes });
     }
@@ -124,7 +127,7 @@ mod tests {
     }
 
     fn plain() -> Copy {
-        Copy { max_record_bytes: 10_000, message_key: MessageKey::Text, metadata: None }
+        Copy { max_record_bytes: 10_000, message_key: MessageKey::Text, is_by_message: false, metadata: None }
     }
 
     #[test]
@@ -145,6 +148,28 @@ mod tests {
         assert_eq!(key(MessageKey::Integer, b"17"), "17");
         assert_eq!(key(MessageKey::Json, br#"["a",1]"#), r#"["a",1]"#);
         assert_eq!(copied(&plain(), None, None).0.key, None);
+    }
+
+    #[test]
+    fn a_row_by_its_message_brings_the_key_beside_its_payload() {
+        let of = |is_by_message| {
+            let message = OwnedMessage::new(
+                Some(b"{}".to_vec()),
+                Some(b"a7".to_vec()),
+                "t".to_owned(),
+                Timestamp::NotAvailable,
+                3,
+                7,
+                None,
+            );
+            let mut batch = RawBatch::default();
+            Copy { is_by_message, ..plain() }.push(&message, &mut batch);
+            let record = batch.records[0].clone();
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            (batch.payload(&record).map(text), batch.key(&record).map(text))
+        };
+        assert_eq!(of(true), (Some("{}".to_owned()), Some("\"a7\"".to_owned())));
+        assert_eq!(of(false), (Some("{}".to_owned()), None));
     }
 
     #[test]

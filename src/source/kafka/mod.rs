@@ -40,14 +40,24 @@ pub struct KafkaSource {
     skip_lost: bool,
 }
 
+/// What becomes of messages.
+#[derive(Clone, Copy, Debug)]
+pub struct Messages {
+    /// Longer ones are dead letters.
+    pub max_record_bytes: u64,
+    /// Whether the key of a row is that of its message.
+    pub is_by_message: bool,
+}
+
 /// Connects to brokers. `group` is the consumer group for monitors, if the pipeline names none; `name` is the source's.
 ///
 /// # Errors
 /// If no broker answers, if they refuse us, or if there is no such topic.
-pub fn open(spec: &Spec, name: &str, group: &str, max_record_bytes: u64) -> Result<KafkaSource, SourceError> {
+pub fn open(spec: &Spec, name: &str, group: &str, messages: Messages) -> Result<KafkaSource, SourceError> {
     let group = spec.group.as_deref().unwrap_or(group);
     let client = Client::connect(spec, name, group)?;
-    let copy = Copy { max_record_bytes, message_key: spec.message_key, metadata: spec.metadata.clone() };
+    let Messages { max_record_bytes, is_by_message } = messages;
+    let copy = Copy { max_record_bytes, message_key: spec.message_key, is_by_message, metadata: spec.metadata.clone() };
     let first_run = client.partitions();
     Ok(KafkaSource { client, spec: spec.clone(), copy, known: BTreeSet::new(), first_run, skip_lost: false })
 }

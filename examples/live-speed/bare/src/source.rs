@@ -22,7 +22,8 @@ pub fn main(path: &Path) -> Result<(), Failure> {
     let topic = spec.kafka.as_ref().ok_or("the first source is no topic")?;
     let table = plan.tables.first().ok_or("the pipeline has no table")?;
 
-    let mut source = kafka::open(topic, name, "bare-source", spec.max_record_bytes.0)?;
+    let messages = kafka::Messages { max_record_bytes: spec.max_record_bytes.0, is_by_message: false };
+    let mut source = kafka::open(topic, name, "bare-source", messages)?;
     source.restore(&[], false)?;
     let partitions = source.discover()?;
     let clock = Clock::start();

@@ -132,7 +132,7 @@ pub struct VectorField {
     #[serde(default = "defaults::vector")]
     pub path: FieldPath,
     /// How many numbers a vector has. The server refuses documents with others.
-    #[schemars(range(min = 1, max = 4_096))]
+    #[schemars(range(min = 1))]
     pub dims: u32,
     /// How alike two vectors are.
     #[serde(default)]
@@ -204,6 +204,8 @@ pub struct CassandraSink {
     pub user: Option<String>,
     /// The user's password.
     pub password: Option<Secret>,
+    /// Encrypts connections.
+    pub tls: Option<CassandraTls>,
     /// How many copies of a row must be written before it counts as written.
     #[serde(default)]
     pub consistency: Consistency,
@@ -218,7 +220,7 @@ pub struct CassandraSink {
     pub columns: IndexMap<String, ColumnSpec>,
     /// How long rows stay; by default for ever. In whole seconds.
     pub ttl: Option<Span>,
-    /// How many requests are on their way at most; fewer when the servers say that they have enough.
+    /// How many requests are on their way to each server, on average at most; fewer when the servers say that they have enough.
     #[serde(default = "defaults::requests")]
     #[schemars(range(min = 1))]
     pub in_flight: u32,
@@ -231,6 +233,21 @@ pub struct CassandraSink {
     /// The run ends if more rows of one epoch are refused.
     #[serde(default = "defaults::max_refused")]
     pub max_refused: u32,
+}
+
+/// Encrypted connections. The certificate of each server must name its address, and be signed by whom `ca` names.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CassandraTls {
+    /// A PEM file with the certificates of who has signed the servers'.
+    #[schemars(length(min = 1))]
+    pub ca: String,
+    /// A PEM file with a certificate to show to servers that want one, with `key`.
+    #[schemars(length(min = 1))]
+    pub certificate: Option<String>,
+    /// A PEM file with the key of that certificate.
+    #[schemars(length(min = 1))]
+    pub key: Option<String>,
 }
 
 /// A column: its type, and the path of its value in the document.

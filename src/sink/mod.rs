@@ -240,7 +240,6 @@ pub(crate) struct Place<'a> {
     /// What its rows are.
     pub layout: &'a crate::pipeline::layout::Layout,
     /// What paths in the pipeline file are relative to.
-    #[cfg_attr(not(feature = "elasticsearch"), allow(dead_code, reason = "only certificates are read from files"))]
     pub base: &'a std::path::Path,
     /// The file of the dead letters; that of refused rows stands beside it.
     pub dead_letters: &'a std::path::Path,

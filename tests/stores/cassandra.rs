@@ -211,3 +211,56 @@ fn a_wrong_password_is_said_and_the_right_one_is_taken() {
     // The user may be there only a moment after the start.
     at_last("a login", || place.flowstone(&["backfill", "pipeline.yaml"]).code == Some(0));
 }
+
+/// A file for tests: certificates of `127.0.0.1` (`own`, `expired`) and of another address, one key for all, and the certificate of
+/// who has signed them.
+fn certificate(name: &str) -> String {
+    format!("{}/tests/stores/certificates/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A server that encrypts connections if it is asked to, and then wants to see a certificate.
+fn encrypting(name: &str) -> (Cassandra, tempfile::TempDir) {
+    let read = |name: &str| std::fs::read_to_string(certificate(name)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    // It wants key and certificate in one file.
+    let own = dir.path().join("own.pem");
+    std::fs::write(&own, read("own.key") + &read(name)).unwrap();
+    let (own, trusted) = (own.display(), certificate("authority.pem"));
+    let yaml = format!(
+        "client_encryption_options:\n  enabled: true\n  optional: true\n  require_client_auth: true\n  keystore: {own}\n  \
+         truststore: {trusted}\n  ssl_context_factory:\n    \
+         class_name: org.apache.cassandra.security.PEMBasedSslContextFactory\n"
+    );
+    // It reads the files when somebody connects.
+    (Cassandra::start(&CassandraOptions { yaml, ..CassandraOptions::default() }).unwrap(), dir)
+}
+
+#[test]
+fn connections_are_encrypted_if_the_servers_are_trusted_and_trust_us() {
+    let (server, _files) = encrypting("own.pem");
+    let keyspace = Keyspace::new(&server.address().to_string());
+    let (ca, own, key) = (certificate("authority.pem"), certificate("own.pem"), certificate("own.key"));
+    let tls = |tls: &str| archived(&keyspace, &format!(", create: true, tls: {{ {tls} }}"));
+    let (place, lines) = tls(&format!("ca: {ca}, certificate: {own}, key: {key}"));
+    place.backfill();
+    assert_eq!(keyspace.documents(), expected(&lines));
+
+    let said = tls(&format!("ca: {ca}")).0.refused(1);
+    assert!(said.contains("want another certificate, or any; check `tls.certificate`"), "{said}");
+    let said = tls(&format!("ca: {own}, certificate: {own}, key: {key}")).0.refused(1);
+    assert!(said.contains("is not trusted, not valid, or of another address; check `tls.ca`"), "{said}");
+    let said = tls(&format!("ca: {key}")).0.refused(1);
+    assert!(said.contains("is no PEM file with certificates"), "{said}");
+}
+
+#[test]
+fn servers_with_certificates_of_another_time_or_address_are_refused() {
+    for name in ["expired.pem", "elsewhere.pem"] {
+        let (server, _files) = encrypting(name);
+        let (ca, own, key) = (certificate("authority.pem"), certificate("own.pem"), certificate("own.key"));
+        let keyspace = Keyspace::new(&server.address().to_string());
+        let tls = format!(", create: true, tls: {{ ca: {ca}, certificate: {own}, key: {key} }}");
+        let said = archived(&keyspace, &tls).0.refused(1);
+        assert!(said.contains("is not trusted, not valid, or of another address"), "{name}: {said}");
+    }
+}

@@ -35,6 +35,17 @@ pub(super) fn check(outline: &Outline<'_>, sink: &Item<'_>, report: &mut Report)
             }
         }
         credentials(&cassandra, report);
+        if let Some(tls) = cassandra.mapping("tls") {
+            match (tls.text("certificate"), tls.text("key")) {
+                (Some(certificate), None) => {
+                    certificate.problem(report, "a certificate needs its key", Some("key: FILE".to_owned()));
+                }
+                (None, Some(key)) => {
+                    key.problem(report, "a key needs its certificate", Some("certificate: FILE".to_owned()));
+                }
+                _ => {}
+            }
+        }
         columns(&cassandra, report);
     }
 }
@@ -88,7 +99,11 @@ fn divided(outline: &Outline<'_>, sink: &Item<'_>, index: &Text<'_>, name: &Inde
         }
         (None, false) => {
             let hint = name.bucket_text().replace('}', ":/time}");
-            index.problem(report, "only moments have a time of their own; name the field of the key that holds it", Some(hint));
+            index.problem(
+                report,
+                "only moments have a time of their own; name the field of the key that holds it",
+                Some(hint),
+            );
         }
         (Some(path), false) => {
             let path = path.to_string();
@@ -97,7 +112,10 @@ fn divided(outline: &Outline<'_>, sink: &Item<'_>, index: &Text<'_>, name: &Inde
             let is_key = of_source.iter().chain(&of_upsert).any(|field| field.text == path);
             if !is_key {
                 let hint = "divide by a field of the key, or by {hash:8}".to_owned();
-                let message = format!("{path} is not in the key of {:?}: when it changes, the row would be in two indexes", from.name);
+                let message = format!(
+                    "{path} is not in the key of {:?}: when it changes, the row would be in two indexes",
+                    from.name
+                );
                 index.problem(report, message, Some(hint));
             }
         }

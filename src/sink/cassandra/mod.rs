@@ -12,6 +12,7 @@
 //! | `table` | columns and statements |
 //! | `cell` | values, taken from rows and documents |
 //! | `session` | the cluster: connecting, and what its errors mean |
+//! | `tls` | encrypted connections |
 //! | `sender` | rows until each has its outcome: retries, splitting, back-off |
 //! | `store` | the table: made or checked, its identity, its upper |
 //! | `sweep` | deleting what a fill has not written |
@@ -43,6 +44,7 @@ mod session;
 mod store;
 mod sweep;
 mod table;
+mod tls;
 
 /// How far above an epoch the bound is set that all epochs in the table are below: once in so many milliseconds it is
 /// written anew.
@@ -76,8 +78,10 @@ pub(crate) fn open(place: &Place<'_>, spec: &CassandraSink) -> Result<Opened, Si
         .enable_all()
         .build()
         .map_err(|error| SinkError::store("open", &object, error))?;
+    let tls = spec.tls.as_ref().map(|tls| tls::of(tls, place.base)).transpose();
+    let tls = tls.map_err(|error| SinkError::store("read the certificates of", &object, error))?;
     let (cluster, found, insert, delete, scan) = runtime.block_on(async {
-        let cluster = Cluster::connect(&object, spec).await?;
+        let cluster = Cluster::connect(&object, spec, tls.as_ref()).await?;
         let found = store::open(&cluster, spec, &table).await?;
         let insert = cluster.prepare(&table.insert()).await?;
         let delete = cluster.prepare(&table.delete()).await?;

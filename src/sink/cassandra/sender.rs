@@ -15,7 +15,7 @@ use crate::sink::refused::Refusal;
 use crate::sink::retry::Backoff;
 
 /// More requests at once help nobody.
-const MOST_REQUESTS: u32 = 4_096;
+const MOST_REQUESTS: usize = 4_096;
 
 /// One row to be written or deleted.
 #[derive(Clone, Debug)]
@@ -64,12 +64,13 @@ impl Sender {
         in_flight: u32,
         patience: Option<Duration>,
     ) -> Self {
-        Sender { cluster, insert, delete, patience, flow: Mutex::new(Flow::new(in_flight.min(MOST_REQUESTS))) }
+        Sender { cluster, insert, delete, patience, flow: Mutex::new(Flow::new(in_flight)) }
     }
 
-    /// How many requests may be on their way.
+    /// How many requests may be on their way: so many for each server, among which the partitions are spread.
     pub fn limit(&self) -> usize {
-        self.flow().limit()
+        let servers = self.cluster.session.get_cluster_state().get_nodes_info().len().max(1);
+        self.flow().limit().saturating_mul(servers).min(MOST_REQUESTS)
     }
 
     fn flow(&self) -> std::sync::MutexGuard<'_, Flow> {

@@ -11,6 +11,7 @@ use scylla::response::query_result::QueryResult;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
 
+use super::tls::{self, Tls};
 use crate::pipeline::remote::{CassandraSink, Consistency, Secret};
 use crate::sink::SinkError;
 use crate::sink::retry::{Backoff, Trouble};
@@ -79,10 +80,10 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// Connects; waits for servers that do not answer.
-    pub async fn connect(object: &str, spec: &CassandraSink) -> Result<Self, SinkError> {
+    pub async fn connect(object: &str, spec: &CassandraSink, tls: Option<&Tls>) -> Result<Self, SinkError> {
         let (start, mut backoff, mut trouble) = (Instant::now(), Backoff::default(), Trouble::new(object));
         loop {
-            let error = match builder(spec).build().await {
+            let error = match builder(spec).tls_context(tls.cloned()).build().await {
                 Ok(session) => return Ok(Cluster { object: object.to_owned(), session, trouble: Mutex::new(trouble) }),
                 Err(error) => error,
             };
@@ -90,6 +91,9 @@ impl Cluster {
             if matches!(error, NewSessionError::EmptyKnownNodesList) || is_about_credentials(&text) {
                 let advice = "its servers do not accept the user or the password; check these";
                 return Err(SinkError::store("use", object, format!("{advice}: {text}")));
+            }
+            if let Some(advice) = tls::advice(&text, tls.is_some()) {
+                return Err(SinkError::store("reach", object, format!("{advice}: {text}")));
             }
             if start.elapsed() >= OPEN_PATIENCE {
                 return Err(SinkError::store("reach", object, error));

@@ -44,9 +44,13 @@ mod identity;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod lag;
+#[cfg(any(feature = "elasticsearch", feature = "cassandra"))]
+mod ledger;
 pub mod metrics;
 #[cfg(any(feature = "elasticsearch", feature = "cassandra"))]
 mod refused;
+#[cfg(any(feature = "elasticsearch", feature = "cassandra"))]
+mod requests;
 #[cfg(any(feature = "elasticsearch", feature = "cassandra"))]
 mod retry;
 pub mod shell;

@@ -18,22 +18,21 @@
 //! | `sweep` | deleting what a fill has not written |
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender as Channel, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use fail::fail_point;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlValue, MaybeUnset};
-use tokio::runtime::Runtime;
 
 use self::cell::{Cell, Taken};
 use self::sender::{Action, Delivered, Item, Sender};
 use self::session::Cluster;
-use self::store::{Memory, Store, micros};
+use self::store::{Store, micros};
 use self::sweep::Walk;
 use self::table::Table;
-use super::epochs::Epochs;
+use super::ledger::{Ledger, Told, Turn};
 use super::refused::{Refusal, Refusals, Remedy};
+use super::requests::{LOOK_EVERY, Requests, patience};
 use super::{Change, Opened, Place, SinkError, StoreState, Sweep, Writer};
 use crate::pipeline::remote::CassandraSink;
 use crate::record::{Renderer, Row};
@@ -45,19 +44,6 @@ mod store;
 mod sweep;
 mod table;
 mod tls;
-
-/// How far above an epoch the bound is set that all epochs in the table are below: once in so many milliseconds it is
-/// written anew.
-const AHEAD: u64 = 10_000;
-
-/// How often the upper is remembered with the table, while it grows.
-const TELL_EVERY: Duration = Duration::from_secs(10);
-
-/// How often the writer looks at what was answered while it has nothing else to do.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
-
-/// Beyond the time after which a sink is detached, its thread need not try for ever.
-const AFTER_DETACHING: Duration = Duration::from_secs(60);
 
 /// Rows that are on their way, in bytes.
 const MOST_BYTES: usize = 32 << 20;
@@ -72,15 +58,10 @@ pub(crate) fn open(place: &Place<'_>, spec: &CassandraSink) -> Result<Opened, Si
     let object = format!("cassandra sink {:?} (table \"{}.{}\" at {nodes})", place.name, spec.keyspace, spec.table);
     let table = Table::of(spec, place.layout)
         .map_err(|difference| SinkError::Mismatch { object: object.clone(), difference })?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name(format!("requests {}", place.name))
-        .enable_all()
-        .build()
-        .map_err(|error| SinkError::store("open", &object, error))?;
+    let requests = Requests::new(place.name).map_err(|error| SinkError::store("open", &object, error))?;
     let tls = spec.tls.as_ref().map(|tls| tls::of(tls, place.base)).transpose();
     let tls = tls.map_err(|error| SinkError::store("read the certificates of", &object, error))?;
-    let (cluster, found, insert, delete, scan) = runtime.block_on(async {
+    let (cluster, found, insert, delete, scan) = requests.block_on(async {
         let cluster = Cluster::connect(&object, spec, tls.as_ref()).await?;
         let found = store::open(&cluster, spec, &table).await?;
         let insert = cluster.prepare(&table.insert()).await?;
@@ -90,30 +71,22 @@ pub(crate) fn open(place: &Place<'_>, spec: &CassandraSink) -> Result<Opened, Si
     })?;
     let refusals_path = super::refused::path(place.dead_letters, place.name);
     let refusals = Refusals::new(place.name, &object, refusals_path, spec.on_refused, spec.max_refused);
-    let patience = place.detach.map(|limit| limit.saturating_add(AFTER_DETACHING));
-    let store::Found { store, memory, is_populated } = found;
-    let (answers, answered) = channel();
-    let (state, above) = (StoreState { id: store.id.clone(), upper: memory.upper }, memory.above.max(memory.upper));
+    let store::Found { store, told, is_populated } = found;
+    let (state, ledger) = (StoreState { id: store.id.clone(), upper: told.upper }, Ledger::new(told));
+    let above = ledger.opened_above();
     let writer = CassandraWriter {
         object,
-        runtime,
-        sender: Arc::new(Sender::new(cluster, insert, delete, spec.in_flight, patience)),
+        requests,
+        sender: Arc::new(Sender::new(cluster, insert, delete, spec.in_flight, patience(place.detach))),
         store,
         table,
         scan,
-        answers,
-        answered,
-        in_flight: 0,
         in_flight_bytes: 0,
         batch: Vec::new(),
         batch_bytes: 0,
         most_batch_bytes: usize::try_from(spec.batch.0).unwrap_or(usize::MAX),
-        epochs: Epochs::new(memory.upper),
+        ledger,
         refusals,
-        durable_upper: memory.upper,
-        told: memory,
-        told_at: Instant::now(),
-        opened_above: above,
         is_populated,
         renderer: Renderer::default(),
     };
@@ -125,27 +98,18 @@ type Answered = Result<Delivered, SinkError>;
 struct CassandraWriter {
     /// The sink and the store, for errors.
     object: String,
-    runtime: Runtime,
+    requests: Requests<Answered>,
     sender: Arc<Sender>,
     store: Store,
     table: Table,
     scan: PreparedStatement,
-    answers: Channel<Answered>,
-    answered: Receiver<Answered>,
-    /// Requests on their way.
-    in_flight: usize,
     in_flight_bytes: usize,
     /// Rows of one partition that go together.
     batch: Vec<Item>,
     batch_bytes: usize,
     most_batch_bytes: usize,
-    epochs: Epochs,
+    ledger: Ledger,
     refusals: Refusals,
-    durable_upper: u64,
-    told: Memory,
-    told_at: Instant,
-    /// All epochs of earlier runs are below.
-    opened_above: u64,
     /// Whether the table may hold rows of earlier epochs.
     is_populated: bool,
     renderer: Renderer,
@@ -179,27 +143,25 @@ impl CassandraWriter {
         if self.batch.is_empty() {
             return Ok(());
         }
-        while self.in_flight >= self.sender.limit() || (self.in_flight_bytes >= MOST_BYTES && self.in_flight > 0) {
+        while self.requests.on_their_way() >= self.sender.limit()
+            || (self.in_flight_bytes >= MOST_BYTES && self.requests.on_their_way() > 0)
+        {
             self.wait()?;
         }
-        let (batch, sender, answers) = (std::mem::take(&mut self.batch), self.sender.clone(), self.answers.clone());
-        self.in_flight += 1;
-        self.in_flight_bytes += std::mem::take(&mut self.batch_bytes);
-        self.runtime.spawn(async move {
-            // Without a receiver the writer is gone.
-            let _ = answers.send(sender.deliver(batch).await);
-        });
+        self.batch_bytes = 0;
+        let batch = std::mem::take(&mut self.batch);
+        self.send(batch);
         Ok(())
     }
 
     fn wait(&mut self) -> Result<(), SinkError> {
-        let answered = self.answered.recv().expect("the writer has a sender itself");
+        let answered = self.requests.wait();
         self.take(answered)
     }
 
     /// Takes what was answered.
     fn look(&mut self) -> Result<(), SinkError> {
-        while let Ok(answered) = self.answered.try_recv() {
+        while let Some(answered) = self.requests.look() {
             self.take(answered)?;
         }
         self.advance();
@@ -207,7 +169,6 @@ impl CassandraWriter {
     }
 
     fn take(&mut self, answered: Answered) -> Result<(), SinkError> {
-        self.in_flight -= 1;
         let Delivered { epochs, bytes, refused } = answered?;
         self.in_flight_bytes -= bytes;
         for (refusal, item) in refused {
@@ -216,57 +177,50 @@ impl CassandraWriter {
                 return Err(SinkError::store("write to", &self.object, said));
             }
             if self.refusals.take(&refusal)? == Remedy::Delete {
-                self.epochs.again(item.epoch);
+                self.ledger.epochs.again(item.epoch);
                 let Item { epoch, key, cells, .. } = item;
                 let timestamp = bigint(micros(epoch));
                 let keys = cells.into_iter().take(self.table.key_columns());
                 let cells = std::iter::once(timestamp).chain(keys).collect();
-                self.submit_alone(Item { epoch, key, action: Action::Delete, cells, bytes: 64 });
+                // It may be one request more than are allowed.
+                self.send(vec![Item { epoch, key, action: Action::Delete, cells, bytes: 64 }]);
             }
         }
         for (epoch, count) in epochs {
-            self.epochs.acknowledged(epoch, count);
+            self.ledger.epochs.acknowledged(epoch, count);
         }
         Ok(())
     }
 
-    /// A request of one row, which may be one more than are allowed.
-    fn submit_alone(&mut self, item: Item) {
-        self.in_flight += 1;
-        self.in_flight_bytes += item.bytes;
-        let (sender, answers) = (self.sender.clone(), self.answers.clone());
-        self.runtime.spawn(async move {
-            let _ = answers.send(sender.deliver(vec![item]).await);
-        });
+    fn send(&mut self, items: Vec<Item>) {
+        self.in_flight_bytes += items.iter().map(|item| item.bytes).sum::<usize>();
+        let sender = self.sender.clone();
+        self.requests.send(async move { sender.deliver(items).await });
     }
 
     fn advance(&mut self) {
-        self.durable_upper = self.durable_upper.max(self.epochs.upper());
-        self.refusals.finished(self.durable_upper);
+        self.refusals.finished(self.ledger.advance());
     }
 
     /// Sends everything and waits for all of it.
     fn drain(&mut self) -> Result<(), SinkError> {
         self.submit()?;
-        while self.in_flight > 0 {
+        while self.requests.on_their_way() > 0 {
             self.wait()?;
         }
         Ok(())
     }
 
-    fn tell(&mut self, memory: Memory) -> Result<(), SinkError> {
+    fn tell(&mut self, told: Told) -> Result<(), SinkError> {
         let sender = &self.sender;
-        self.runtime.block_on(self.store.remember(&sender.cluster, memory, sender.patience))?;
-        (self.told, self.told_at) = (memory, Instant::now());
+        self.requests.block_on(self.store.remember(&sender.cluster, told, sender.patience))?;
+        self.ledger.was_told(told);
         Ok(())
     }
 
     /// Before anything of an epoch is written, it is known that there may be timestamps so high.
     fn reserve(&mut self, epoch: u64) -> Result<(), SinkError> {
-        if epoch >= self.told.above {
-            self.tell(Memory { upper: self.durable_upper, above: epoch.saturating_add(AHEAD) })?;
-        }
-        Ok(())
+        self.ledger.before(epoch).map_or(Ok(()), |told| self.tell(told))
     }
 
     fn item(&mut self, epoch: u64, change: &Change, document: &mut Vec<u8>) -> Result<Option<Item>, SinkError> {
@@ -320,8 +274,8 @@ impl CassandraWriter {
     fn sweep(&mut self, epoch: u64) -> Result<(), SinkError> {
         fail_point!("sink-sweep");
         let mut walk = Walk::new(self.scan.clone());
-        while let Some(items) = self.runtime.block_on(walk.next(&self.sender, epoch))? {
-            self.epochs.wrote(epoch, items.len());
+        while let Some(items) = self.requests.block_on(walk.next(&self.sender, epoch))? {
+            self.ledger.epochs.wrote(epoch, items.len());
             for item in items {
                 self.add(item)?;
             }
@@ -337,7 +291,7 @@ impl Writer for CassandraWriter {
         let mut document = Vec::new();
         for change in changes.drain(..) {
             if let Some(item) = self.item(epoch, &change, &mut document)? {
-                self.epochs.wrote(epoch, 1);
+                self.ledger.epochs.wrote(epoch, 1);
                 self.add(item)?;
             }
         }
@@ -352,11 +306,11 @@ impl Writer for CassandraWriter {
                 self.sweep(epoch)?;
             }
         }
-        self.epochs.close(epoch);
+        self.ledger.epochs.close(epoch);
         if sweep == Sweep::Older {
             self.advance();
             fail_point!("sink-before-commit");
-            self.tell(Memory { upper: self.durable_upper, above: self.told.above })?;
+            self.tell(self.ledger.after_fill())?;
             fail_point!("sink-after-commit");
         }
         self.is_populated = true;
@@ -364,40 +318,32 @@ impl Writer for CassandraWriter {
     }
 
     fn durable_upper(&self) -> u64 {
-        self.durable_upper
+        self.ledger.durable_upper()
     }
 
     /// What is remembered with the table: it is told later.
     fn mark(&self) -> Option<String> {
-        Some(self.told.upper.to_string())
+        Some(self.ledger.told().upper.to_string())
     }
 
     fn idle(&mut self) -> Result<Option<Duration>, SinkError> {
         self.submit()?;
         self.look()?;
-        if self.in_flight > 0 {
+        if self.requests.on_their_way() > 0 {
             return Ok(Some(LOOK_EVERY));
         }
-        if self.durable_upper == self.told.upper {
-            return Ok(None);
+        match self.ledger.turn(Instant::now()) {
+            Turn::Nothing => Ok(None),
+            Turn::In(left) => Ok(Some(left)),
+            Turn::Tell(told) => self.tell(told).map(|()| None),
         }
-        let passed = self.told_at.elapsed();
-        if passed < TELL_EVERY {
-            return Ok(Some(TELL_EVERY - passed));
-        }
-        self.tell(Memory { upper: self.durable_upper, above: self.told.above })?;
-        Ok(None)
     }
 
     /// What was not closed is left: it is written again, with the same timestamps.
     fn finish(&mut self) -> Result<(), SinkError> {
         self.drain()?;
         self.advance();
-        // Only above what earlier runs may have written is known what is there.
-        let above = Some(self.epochs.above()).filter(|above| *above >= self.opened_above);
-        let above = above.map_or(self.told.above, |above| above.min(self.told.above));
-        let memory = Memory { upper: self.durable_upper, above };
-        if memory == self.told { Ok(()) } else { self.tell(memory) }
+        self.ledger.at_the_end().map_or(Ok(()), |told| self.tell(told))
     }
 }
 

@@ -12,15 +12,7 @@ use super::session::{Cluster, OPEN_PATIENCE};
 use super::table::{FoundColumn, Table, quoted};
 use crate::pipeline::remote::CassandraSink;
 use crate::sink::SinkError;
-
-/// What is remembered of a table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Memory {
-    /// All epochs below are in the table; there may be more.
-    pub upper: u64,
-    /// All epochs in the table are below.
-    pub above: u64,
-}
+use crate::sink::ledger::Told;
 
 /// A table that is open.
 pub(super) struct Store {
@@ -33,7 +25,7 @@ pub(super) struct Store {
 /// What is known of a table when it is opened.
 pub(super) struct Found {
     pub store: Store,
-    pub memory: Memory,
+    pub told: Told,
     /// Whether it may have rows.
     pub is_populated: bool,
 }
@@ -65,16 +57,16 @@ pub(super) async fn open(cluster: &Cluster, spec: &CassandraSink, table: &Table)
         found.into_rows_result().is_ok_and(|rows| rows.rows_num() > 0)
     };
     let store = Store { keyspace: spec.keyspace.clone(), table: spec.table.clone(), id };
-    let memory = match store.recall(cluster).await? {
-        Some(memory) => memory,
+    let told = match store.recall(cluster).await? {
+        Some(told) => told,
         None if is_populated => {
             let difference =
                 "it holds rows that flowstone has not written, and would delete; name another table, or truncate it";
             return Err(mismatch(difference.to_owned()));
         }
-        None => Memory::default(),
+        None => Told::default(),
     };
-    Ok(Found { store, memory, is_populated: is_populated || memory.above > 0 })
+    Ok(Found { store, told, is_populated: is_populated || told.above > 0 })
 }
 
 const MEMORY: &str = "flowstone_sinks";
@@ -127,7 +119,7 @@ impl Store {
         format!("{}.{MEMORY}", quoted(&self.keyspace))
     }
 
-    async fn recall(&self, cluster: &Cluster) -> Result<Option<Memory>, SinkError> {
+    async fn recall(&self, cluster: &Cluster) -> Result<Option<Told>, SinkError> {
         let statement = format!("SELECT upper, above FROM {} WHERE table_name = ? AND table_id = ?", self.memory());
         let names = (self.table.as_str(), self.id.as_str());
         let found = cluster.ask("read", &statement, names, Some(OPEN_PATIENCE)).await?;
@@ -135,17 +127,17 @@ impl Store {
         let rows = found.into_rows_result().map_err(|error| failed(error.into()))?;
         let row = rows.maybe_first_row::<(Option<i64>, Option<i64>)>().map_err(|error| failed(error.into()))?;
         let number = |stored: Option<i64>| stored.map_or(0, |stored| stored as u64);
-        Ok(row.map(|(upper, above)| Memory { upper: number(upper), above: number(above) }))
+        Ok(row.map(|(upper, above)| Told { upper: number(upper), above: number(above) }))
     }
 
     /// Remembers what is true now. An upper has itself as its timestamp: a run that wakes up late can not lower it.
     pub async fn remember(
         &self,
         cluster: &Cluster,
-        memory: Memory,
+        told: Told,
         patience: Option<std::time::Duration>,
     ) -> Result<(), SinkError> {
-        let Memory { upper, above } = memory;
+        let Told { upper, above } = told;
         for (column, value, timestamp) in [("upper", upper, micros(upper)), ("above", above, super::unix_micros())] {
             let statement = format!(
                 "INSERT INTO {} (table_name, table_id, {column}) VALUES (?, ?, ?) USING TIMESTAMP ?",

@@ -26,13 +26,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender as Channel, channel};
 use std::time::{Duration, Instant};
 
 use fail::fail_point;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
 
 use self::batch::{BatchBuilder, Target};
 use self::client::{Access, Client};
@@ -40,8 +38,9 @@ use self::index::{Found, OwnedIndex, Restore};
 use self::routes::Routes;
 use self::sender::{Delivered, Sender};
 use self::view::{Page, View};
-use super::epochs::Epochs;
+use super::ledger::{Ledger, Told, Turn};
 use super::refused::{Refusal, Refusals, Remedy};
+use super::requests::{LOOK_EVERY, Requests, patience};
 use super::{Change, Opened, Place, SinkError, StoreState, Sweep, Writer};
 use crate::pipeline::remote::{Deletes, ElasticsearchSink};
 use crate::record::Renderer;
@@ -58,20 +57,8 @@ mod sender;
 mod tests;
 pub(crate) mod view;
 
-/// How far above an epoch the bound is set that all versions are below: once in so many milliseconds it is written anew.
-const AHEAD: u64 = 10_000;
-
-/// How often the index is told its upper, while it grows.
-const TELL_EVERY: Duration = Duration::from_secs(10);
-
-/// How often the writer looks at what was answered while it has nothing else to do.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
-
 /// Documents of one page of a sweep.
 const PAGE: usize = 5_000;
-
-/// Beyond the time after which a sink is detached, its thread need not try for ever.
-const AFTER_DETACHING: Duration = Duration::from_secs(60);
 
 /// Opens the index that `spec` describes; makes what is missing if it says so.
 ///
@@ -85,36 +72,24 @@ pub(crate) fn open(place: &Place<'_>, spec: &ElasticsearchSink) -> Result<Opened
     let ca = ca.transpose().map_err(|error| SinkError::store("read the certificate `ca` of", &object, error))?;
     let (api_key, user, password) = (spec.api_key.clone(), spec.user.clone(), spec.password.clone());
     let client = Client::new(&object, &Access { urls, api_key, user, password, ca, gzip: spec.gzip })?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name(format!("requests {}", place.name))
-        .enable_all()
-        .build()
-        .map_err(|error| SinkError::store("open", &object, error))?;
-    let patience = place.detach.map(|limit| limit.saturating_add(AFTER_DETACHING));
+    let requests = Requests::new(place.name).map_err(|error| SinkError::store("open", &object, error))?;
     let mismatch = |difference| SinkError::Mismatch { object: object.clone(), difference };
     let routes = spec.index.parse().and_then(|name| Routes::of(&name, place.layout)).map_err(mismatch)?;
-    let found = runtime.block_on(index::open(&client, spec, place.layout, patience))?;
+    let found = requests.block_on(index::open(&client, spec, place.layout, patience(place.detach)))?;
     let refusals_path = super::refused::path(place.dead_letters, place.name);
     let refusals = Refusals::new(place.name, &object, refusals_path, spec.on_refused, spec.max_refused);
     let Found { index, meta, is_populated } = found;
     let members = if routes.is_some() { meta.members.into_keys().collect() } else { [index.name.clone()].into() };
     let store = StoreState { id: index.uuid.clone(), upper: meta.upper };
-    let (answers, answered) = channel();
-    let above = meta.above.max(meta.upper);
+    let ledger = Ledger::new(Told { upper: meta.upper, above: meta.above });
+    let above = ledger.opened_above();
     let writer = ElasticsearchWriter {
         object,
-        runtime,
+        requests,
         sender: Arc::new(Sender::new(client, index, spec.in_flight, spec.bulk.0)),
-        answers,
-        answered,
-        in_flight: 0,
         batch: BatchBuilder::new(spec.deletes == Deletes::Tombstone),
-        epochs: Epochs::new(meta.upper),
+        ledger,
         refusals,
-        durable_upper: meta.upper,
-        told: Told { upper: meta.upper, above: meta.above, at: Instant::now() },
-        opened_above: above,
         restore: meta.restore,
         is_populated,
         routes,
@@ -130,19 +105,11 @@ type Answered = Result<Delivered, SinkError>;
 struct ElasticsearchWriter {
     /// The sink and the store, for errors.
     object: String,
-    runtime: Runtime,
+    requests: Requests<Answered>,
     sender: Arc<Sender>,
-    answers: Channel<Answered>,
-    answered: Receiver<Answered>,
-    /// Requests on their way.
-    in_flight: usize,
     batch: BatchBuilder,
-    epochs: Epochs,
+    ledger: Ledger,
     refusals: Refusals,
-    durable_upper: u64,
-    told: Told,
-    /// All versions of earlier runs are below.
-    opened_above: u64,
     /// What the first fill has to restore.
     restore: Option<Restore>,
     /// Whether the index may hold documents of earlier epochs.
@@ -155,13 +122,6 @@ struct ElasticsearchWriter {
     key: Vec<u8>,
 }
 
-/// What the index was told of itself.
-struct Told {
-    upper: u64,
-    above: u64,
-    at: Instant,
-}
-
 impl ElasticsearchWriter {
     fn index(&self) -> &OwnedIndex {
         &self.sender.index
@@ -172,83 +132,74 @@ impl ElasticsearchWriter {
         if self.batch.is_empty() {
             return Ok(());
         }
-        while self.in_flight >= self.sender.limit() {
+        while self.requests.on_their_way() >= self.sender.limit() {
             self.wait()?;
         }
-        let (batch, sender, answers) = (self.batch.take(), self.sender.clone(), self.answers.clone());
-        self.in_flight += 1;
-        self.runtime.spawn(async move {
-            // Without a receiver the writer is gone.
-            let _ = answers.send(sender.deliver(batch).await);
-        });
+        let (batch, sender) = (self.batch.take(), self.sender.clone());
+        self.requests.send(async move { sender.deliver(batch).await });
         Ok(())
     }
 
     /// Waits for an answer.
     fn wait(&mut self) -> Result<(), SinkError> {
-        let answered = self.answered.recv().expect("the writer has a sender itself");
+        let answered = self.requests.wait();
         self.take(answered)
     }
 
     /// Takes what was answered.
     fn look(&mut self) -> Result<(), SinkError> {
-        while let Ok(answered) = self.answered.try_recv() {
+        while let Some(answered) = self.requests.look() {
             self.take(answered)?;
         }
         Ok(())
     }
 
     fn take(&mut self, answered: Answered) -> Result<(), SinkError> {
-        self.in_flight -= 1;
         let Delivered { epochs, refused } = answered?;
         for (refusal, index) in &refused {
             if self.refusals.take(refusal)? == Remedy::Delete {
-                self.epochs.again(refusal.epoch);
+                self.ledger.epochs.again(refusal.epoch);
                 self.batch.delete_id(index.as_deref(), &refusal.key, refusal.epoch, true);
             }
         }
         for (epoch, count) in epochs {
-            self.epochs.acknowledged(epoch, count);
+            self.ledger.epochs.acknowledged(epoch, count);
         }
         self.advance();
         Ok(())
     }
 
     fn advance(&mut self) {
-        self.durable_upper = self.durable_upper.max(self.epochs.upper());
-        self.refusals.finished(self.durable_upper);
+        self.refusals.finished(self.ledger.advance());
     }
 
     /// Sends everything and waits for all of it.
     fn drain(&mut self) -> Result<(), SinkError> {
         loop {
             self.submit()?;
-            if self.in_flight == 0 && self.batch.is_empty() {
+            if self.requests.on_their_way() == 0 && self.batch.is_empty() {
                 return Ok(());
             }
             self.wait()?;
         }
     }
 
-    /// Keeps with the index what is true now; `above` bounds the versions in it.
-    fn tell(&mut self, upper: u64, above: u64) -> Result<(), SinkError> {
+    /// Keeps with the index what is true now.
+    fn tell(&mut self, told: Told) -> Result<(), SinkError> {
         let restored = self.restore.is_none();
-        self.runtime.block_on(self.sender.index.update(&self.sender.client, |meta| {
-            (meta.upper, meta.above) = (upper, above);
+        self.requests.block_on(self.sender.index.update(&self.sender.client, |meta| {
+            (meta.upper, meta.above) = (told.upper, told.above);
             if restored {
                 meta.restore = None;
             }
         }))?;
-        self.told = Told { upper, above, at: Instant::now() };
+        self.ledger.was_told(told);
         Ok(())
     }
 
     /// Before anything of an epoch is written, the index knows that there may be versions so high.
     fn reserve(&mut self, epoch: u64) -> Result<(), SinkError> {
-        if epoch >= self.told.above {
-            self.tell(self.durable_upper, epoch.saturating_add(AHEAD))?;
-        }
-        Ok(())
+        self.ledger.before(epoch).map_or(Ok(()), |told| self.tell(told))
     }
 
     /// Deletes documents with older versions than `epoch`, at that version: neither does a newer document go nor an older
@@ -263,12 +214,12 @@ impl ElasticsearchWriter {
         loop {
             self.ask(name, Method::POST, "/_refresh", None)?;
             let patience = self.index().patience();
-            let mut view = self.runtime.block_on(View::open(&self.sender.client, name, patience))?;
+            let mut view = self.requests.block_on(View::open(&self.sender.client, name, patience))?;
             let is_whole = loop {
-                let page = self.runtime.block_on(view.next(&self.sender.client, &search))?;
+                let page = self.requests.block_on(view.next(&self.sender.client, &search))?;
                 let Page::Hits(hits) = page else { break false };
                 for id in hits.iter().filter(is_older).filter_map(|hit| hit["_id"].as_str()) {
-                    self.epochs.wrote(epoch, 1);
+                    self.ledger.epochs.wrote(epoch, 1);
                     self.batch.delete_id(index, id, epoch, false);
                 }
                 if self.batch.bytes() >= self.sender.bulk_bytes() {
@@ -278,7 +229,7 @@ impl ElasticsearchWriter {
                     break true;
                 }
             };
-            self.runtime.block_on(view.close(&self.sender.client));
+            self.requests.block_on(view.close(&self.sender.client));
             self.drain()?;
             if is_whole {
                 return Ok(());
@@ -288,7 +239,7 @@ impl ElasticsearchWriter {
     }
 
     fn ask(&self, name: &str, method: Method, path: &str, body: Option<&Value>) -> Result<Value, SinkError> {
-        self.runtime.block_on(self.index().ask(&self.sender.client, name, method, path, body))
+        self.requests.block_on(self.index().ask(&self.sender.client, name, method, path, body))
     }
 
     /// Puts a change into a request.
@@ -300,7 +251,7 @@ impl ElasticsearchWriter {
         };
         if let Some(index) = index.as_ref().filter(|index| !self.members.contains(*index)) {
             let is_first_fill = self.restore.is_some();
-            self.runtime.block_on(self.sender.index.add(&self.sender.client, index, is_first_fill))?;
+            self.requests.block_on(self.sender.index.add(&self.sender.client, index, is_first_fill))?;
             self.members.insert(index.clone());
         }
         let target = Target { index: index.as_deref(), key };
@@ -316,7 +267,7 @@ impl ElasticsearchWriter {
 
     /// A row that can be in no index, and never was in one.
     fn refuse(&mut self, epoch: u64, key: &str, change: &Change, reason: String) -> Result<(), SinkError> {
-        self.epochs.acknowledged(epoch, 1);
+        self.ledger.epochs.acknowledged(epoch, 1);
         let Some(row) = change.after() else { return Ok(()) };
         let mut document = Vec::new();
         self.renderer.document(row, &mut document);
@@ -340,7 +291,7 @@ impl ElasticsearchWriter {
 impl Writer for ElasticsearchWriter {
     fn write(&mut self, epoch: u64, changes: &mut Vec<Change>) -> Result<(), SinkError> {
         self.reserve(epoch)?;
-        self.epochs.wrote(epoch, changes.len());
+        self.ledger.epochs.wrote(epoch, changes.len());
         for change in changes.drain(..) {
             let mut key = std::mem::take(&mut self.key);
             key.clear();
@@ -365,14 +316,14 @@ impl Writer for ElasticsearchWriter {
                 }
             }
         }
-        self.epochs.close(epoch);
+        self.ledger.epochs.close(epoch);
         let first = self.restore.is_some();
         if sweep == Sweep::Older || first {
             self.drain()?;
             self.advance();
             self.restore()?;
             fail_point!("sink-before-commit");
-            self.tell(self.durable_upper, self.told.above)?;
+            self.tell(self.ledger.after_fill())?;
             fail_point!("sink-after-commit");
         }
         self.is_populated = true;
@@ -382,41 +333,31 @@ impl Writer for ElasticsearchWriter {
     }
 
     fn durable_upper(&self) -> u64 {
-        self.durable_upper
+        self.ledger.durable_upper()
     }
 
     /// What the index says itself when it is opened: it is told later.
     fn mark(&self) -> Option<String> {
-        Some(self.told.upper.to_string())
+        Some(self.ledger.told().upper.to_string())
     }
 
     fn idle(&mut self) -> Result<Option<Duration>, SinkError> {
         self.look()?;
         self.submit()?;
-        if self.in_flight > 0 {
+        if self.requests.on_their_way() > 0 {
             return Ok(Some(LOOK_EVERY));
         }
-        if self.durable_upper == self.told.upper {
-            return Ok(None);
+        match self.ledger.turn(Instant::now()) {
+            Turn::Nothing => Ok(None),
+            Turn::In(left) => Ok(Some(left)),
+            Turn::Tell(told) => self.tell(told).map(|()| None),
         }
-        let passed = self.told.at.elapsed();
-        if passed < TELL_EVERY {
-            return Ok(Some(TELL_EVERY - passed));
-        }
-        self.tell(self.durable_upper, self.told.above)?;
-        Ok(None)
     }
 
     /// What was not closed is left: it is written again, with the same versions.
     fn finish(&mut self) -> Result<(), SinkError> {
         self.drain()?;
         self.advance();
-        // Only above what earlier runs may have written is known what is there.
-        let above = Some(self.epochs.above()).filter(|above| *above >= self.opened_above);
-        let above = above.map_or(self.told.above, |above| above.min(self.told.above));
-        if (self.told.upper, self.told.above) != (self.durable_upper, above) {
-            self.tell(self.durable_upper, above)?;
-        }
-        Ok(())
+        self.ledger.at_the_end().map_or(Ok(()), |told| self.tell(told))
     }
 }

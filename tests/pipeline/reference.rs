@@ -10,7 +10,7 @@ use super::{golden, repository};
 const MARK: &str = "<!-- From here on made from the schema: REWRITE=1 cargo test --test pipeline -->\n";
 
 /// The sections of the page: a title, and the definition that it shows.
-const SECTIONS: [(&str, &str); 21] = [
+const SECTIONS: [(&str, &str); 23] = [
     ("The pipeline", ""),
     ("`dead_letters`", "DeadLetters"),
     ("`sources.NAME`", "SourceSpec"),
@@ -28,7 +28,9 @@ const SECTIONS: [(&str, &str); 21] = [
     ("`sinks.NAME.sqlite`", "SqliteSink"),
     ("`sinks.NAME.tantivy`", "TantivySink"),
     ("`sinks.NAME.elasticsearch`", "ElasticsearchSink"),
+    ("`sinks.NAME.elasticsearch.vector`", "VectorField"),
     ("`sinks.NAME.cassandra`", "CassandraSink"),
+    ("`sinks.NAME.cassandra.tls`", "CassandraTls"),
     ("`sinks.NAME.cassandra.partition`, `clustering` and `columns`", "ColumnSpec"),
     ("`sinks.NAME.kafka`", "KafkaSink"),
     ("`sinks.NAME.file` and `sinks.NAME.discard`", "FileSink DiscardSink"),
@@ -81,7 +83,7 @@ impl Page<'_> {
         match name {
             "Span" => return "[duration](#durations-and-sizes)".to_owned(),
             "ByteSize" => return "[size](#durations-and-sizes)".to_owned(),
-            "FieldPath" => return "[field path](#field-paths)".to_owned(),
+            "FieldPath" | "KeyField" => return "[field path](#field-paths)".to_owned(),
             _ => {}
         }
         let list = |schemas: &Value| schemas.as_array().map(|s| s.iter().map(|s| self.kind(s)).collect::<Vec<_>>());

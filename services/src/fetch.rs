@@ -1,4 +1,4 @@
-//! What a server consists of: jars from Maven, and what is compiled of them. Fetched once, and kept.
+//! What a server consists of: jars from Maven and what is compiled of them, or wheels for Python. Fetched once, and kept.
 
 use std::collections::hash_map::DefaultHasher;
 use std::env;
@@ -14,6 +14,7 @@ use crate::ServiceError;
 pub const CACHE_VARIABLE: &str = "FLOWSTONE_SERVICES_CACHE";
 
 const JDK: &str = "a JDK 17 (Debian: apt-get install openjdk-17-jdk-headless), or set JAVA_HOME";
+const PYTHON: &str = "Python 3 with its module venv (Debian: apt-get install python3-venv)";
 const MAVEN: &str = "Maven (Debian: apt-get install maven)";
 
 /// What to fetch.
@@ -26,26 +27,72 @@ pub(crate) struct Parts<'a> {
     pub make: fn(&Path) -> Result<(), ServiceError>,
 }
 
+/// A place for what is fetched, locked: tests that run beside each other, also in other processes, fetch once.
+struct Place {
+    /// Where it is when it is complete.
+    complete: PathBuf,
+    draft: PathBuf,
+    _lock: File,
+}
+
+impl Place {
+    fn of(name: &str, contents: impl Hash) -> Result<Self, ServiceError> {
+        let cache = cache();
+        fs::create_dir_all(&cache).map_err(ServiceError::io("create", &cache))?;
+        let path = cache.join(format!("{name}.lock"));
+        let lock = File::create(&path).map_err(ServiceError::io("create", &path))?;
+        lock.lock().map_err(ServiceError::io("lock", &path))?;
+        let mut hasher = DefaultHasher::new();
+        contents.hash(&mut hasher);
+        let complete = cache.join(format!("{name}-{:016x}", hasher.finish()));
+        Ok(Place { complete, draft: cache.join(format!("{name}.draft")), _lock: lock })
+    }
+
+    /// An empty directory.
+    fn empty(directory: &Path) -> Result<(), ServiceError> {
+        if directory.is_dir() {
+            fs::remove_dir_all(directory).map_err(ServiceError::io("remove", directory))?;
+        }
+        fs::create_dir_all(directory).map_err(ServiceError::io("create", directory))
+    }
+}
+
+/// What to fetch for a server in Python.
+pub(crate) struct Wheels<'a> {
+    pub name: &'a str,
+    /// Packages and their versions.
+    pub requirements: &'a str,
+}
+
+/// Fetches wheels if they are not there, into a virtual environment, and returns its directory.
+pub(crate) fn fetch_wheels(wheels: &Wheels<'_>) -> Result<PathBuf, ServiceError> {
+    let place = Place::of(wheels.name, wheels.requirements)?;
+    // Its programs name its path, so that it can not be made elsewhere and moved.
+    let (directory, done) = (&place.complete, place.complete.join("complete"));
+    if done.is_file() {
+        return Ok(place.complete);
+    }
+    Place::empty(directory)?;
+    let doing = format!("fetching {}", wheels.name);
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv"]).arg(directory);
+    run(venv, PYTHON, &doing)?;
+    let requirements = directory.join("requirements.txt");
+    write(&requirements, wheels.requirements)?;
+    let mut pip = Command::new(directory.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements);
+    run(pip, PYTHON, &doing)?;
+    write(&done, "")?;
+    Ok(place.complete)
+}
+
 /// Fetches the parts if they are not there, and returns their directory; the jars are in its `lib/`.
 pub(crate) fn fetch(parts: &Parts<'_>) -> Result<PathBuf, ServiceError> {
-    let cache = cache();
-    fs::create_dir_all(&cache).map_err(ServiceError::io("create", &cache))?;
-    // Tests that run beside each other, also in other processes, fetch once.
-    let path = cache.join(format!("{}.lock", parts.name));
-    let lock = File::create(&path).map_err(ServiceError::io("create", &path))?;
-    lock.lock().map_err(ServiceError::io("lock", &path))?;
-
-    let mut hasher = DefaultHasher::new();
-    (parts.pom, parts.sources).hash(&mut hasher);
-    let complete = cache.join(format!("{}-{:016x}", parts.name, hasher.finish()));
+    let Place { complete, draft, _lock } = Place::of(parts.name, (parts.pom, parts.sources))?;
     if complete.is_dir() {
         return Ok(complete);
     }
-    let draft = cache.join(format!("{}.draft", parts.name));
-    if draft.is_dir() {
-        fs::remove_dir_all(&draft).map_err(ServiceError::io("remove", &draft))?;
-    }
-    fs::create_dir_all(&draft).map_err(ServiceError::io("create", &draft))?;
+    Place::empty(&draft)?;
     let pom = draft.join("pom.xml");
     write(&pom, parts.pom)?;
     let mut maven = Command::new("mvn");

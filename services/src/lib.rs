@@ -5,9 +5,10 @@
 //! | [`Kafka`](kafka::Kafka) | 4.3.1, one node or several (KRaft) | plain, behind proxies, with passwords, with TLS |
 //! | [`Cassandra`](cassandra::Cassandra) | 5.0.9, one node | CQL, with or without passwords |
 //! | [`Elasticsearch`](elasticsearch::Elasticsearch) | 8.19.21, one node | HTTP |
+//! | [`ObjectStore`](s3::ObjectStore) | moto, in memory | S3 |
 //!
 //! They are fetched through Maven the first time, into `~/.cache/flowstone/services` (or what `FLOWSTONE_SERVICES_CACHE` names),
-//! and need a JDK 17. Everything else of theirs is in a temporary directory each. They listen on free ports of 127.0.0.1.
+//! and need a JDK 17; moto through pip, and it needs Python 3. Everything else of theirs is in a temporary directory each. They listen on free ports of 127.0.0.1.
 //!
 //! A server ends with the value that holds it; and if the process that started it is killed, a shell beside the server sees
 //! that, and kills it. Nothing else is ever stopped.
@@ -26,6 +27,7 @@ mod fetch;
 pub mod kafka;
 mod ports;
 pub mod proxy;
+pub mod s3;
 mod server;
 pub mod shared;
 

@@ -1,0 +1,184 @@
+//! The dataflow shell of aggregation.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::Hash;
+
+use differential_dataflow::{AsCollection, VecCollection};
+use timely::ExchangeData;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, ParallelizationContract, Pipeline};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+use super::accumulator::Accumulator;
+use super::group::Group;
+use super::groups::{Changes, Groups};
+use super::options::AggregateOptions;
+use super::partial::{Partial, partial};
+use crate::pace::Pace;
+use crate::route::{Route, owner};
+
+/// So many results are put out before other operators get their turn.
+const FUEL: usize = 1 << 16;
+
+/// An epoch under way, and the groups that are still to be done.
+struct Ready<K, A> {
+    epoch: u64,
+    at: Capability<u64>,
+    todo: std::vec::IntoIter<(K, Group<A>)>,
+}
+
+/// Adds up the rows of each group, and keeps the result up to date.
+///
+/// **Law.** At every epoch the accumulated output is `result` of each group that the accumulated input has rows of, given
+/// what an [`Accumulator`] makes of these. It depends neither on the number of workers nor on how the input is cut into
+/// epochs or ordered inside one. An epoch emits only the groups whose result changes, each once with what it was and once with
+/// what it is; if `result` is `None` there is no row for the group.
+///
+/// **Cost.** Work: a look-up for each change of a row, and `result` twice for each group that an epoch changes. State: an
+/// accumulator for each group that has rows; it goes with the last of them. Where there are other workers, the changes of
+/// an epoch are added up before they are sent ([`Accumulator::merge`]), so that a group with half of all rows is no burden.
+///
+/// After a restart, [`AggregateOptions::with_quiet_through`] loads what the readers of the output know already.
+///
+/// How many scenes there are of each label, and the longest of them:
+///
+/// ```
+/// use differential_dataflow::input::InputSession;
+/// use flowstone_operators::aggregate::{AggregateOptions, Bag, Group, aggregate};
+///
+/// timely::execute_directly(move |worker| {
+///     let mut scenes = InputSession::new();
+///     let (seen, found) = std::sync::mpsc::channel();
+///     let probe = worker.dataflow(|scope| {
+///         let result = |label: &String, of: &Group<Bag<u64>>| Some((label.clone(), of.rows, of.of.max().copied()));
+///         let results = aggregate(scenes.to_collection(scope), AggregateOptions::default(), result);
+///         results.inspect(move |(row, epoch, diff)| seen.send((row.clone(), *epoch, *diff)).unwrap()).probe().0
+///     });
+///     let kitchen = |length: u64| ("kitchen".to_owned(), length);
+///     scenes.insert(kitchen(5));
+///     scenes.insert(kitchen(9));
+///     scenes.advance_to(1);
+///     scenes.remove(kitchen(9));
+///     scenes.insert(kitchen(7));
+///     scenes.close();
+///     worker.step_while(|| !probe.done());
+///     let row = |longest: u64| ("kitchen".to_owned(), 2, Some(longest));
+///     assert_eq!(found.iter().collect::<Vec<_>>(), [(row(9), 0, 1), (row(9), 1, -1), (row(7), 1, 1)]);
+/// });
+/// ```
+pub fn aggregate<'scope, K, A, O>(
+    rows: VecCollection<'scope, u64, (K, A::Input), isize>,
+    options: AggregateOptions,
+    result: impl FnMut(&K, &Group<A>) -> Option<O> + 'static,
+) -> VecCollection<'scope, u64, O, isize>
+where
+    K: ExchangeData + Ord + Hash + Clone + Route + Send,
+    A: Accumulator + ExchangeData,
+    A::Input: 'static,
+    O: Eq + Clone + 'static,
+{
+    let peers = rows.inner.scope().peers();
+    if peers == 1 {
+        let add =
+            |((key, input), epoch, diff): ((K, A::Input), u64, isize)| (key, Part::Row(input, diff as i64), epoch);
+        return build(rows.inner, Pipeline, options, add, result);
+    }
+    let by_key = Exchange::new(move |(key, ..): &Partial<K, A>| owner(key.route(), peers));
+    build(partial(rows), by_key, options, |(key, group, epoch)| (key, Part::Group(group), epoch), result)
+}
+
+/// What comes in for a group.
+enum Part<A: Accumulator> {
+    Row(A::Input, i64),
+    Group(Group<A>),
+}
+
+impl<A: Accumulator> Part<A> {
+    fn add_to(self, group: &mut Group<A>) {
+        match self {
+            Part::Row(input, times) => group.add(input, times),
+            Part::Group(other) => group.merge(other),
+        }
+    }
+}
+
+fn build<'scope, K, A, O, D>(
+    parts: StreamVec<'scope, u64, D>,
+    pact: impl ParallelizationContract<u64, Vec<D>>,
+    options: AggregateOptions,
+    part: impl Fn(D) -> (K, Part<A>, u64) + 'static,
+    mut result: impl FnMut(&K, &Group<A>) -> Option<O> + 'static,
+) -> VecCollection<'scope, u64, O, isize>
+where
+    K: ExchangeData + Ord + Hash + Clone + Send,
+    A: Accumulator + ExchangeData,
+    O: Eq + Clone + 'static,
+    D: 'static,
+{
+    let mut builder = OperatorBuilder::new("Aggregate".to_owned(), parts.scope());
+    let activator = parts.scope().activator_for(builder.operator_info().address);
+    let mut input = builder.new_input(parts, pact);
+    let (output, results) = builder.new_output();
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(O, u64, isize)>>>::from(output);
+    builder.build(move |_| {
+        let mut groups: Groups<K, A> = Groups::new();
+        let mut open: BTreeMap<u64, (Capability<u64>, Changes<K, A>)> = BTreeMap::new();
+        let mut ready: VecDeque<Ready<K, A>> = VecDeque::new();
+        let mut loading = options.quiet_through;
+        move |frontiers| {
+            input.for_each_time(|time, data| {
+                for (key, part, epoch) in data.flat_map(|d| d.drain(..)).map(&part) {
+                    if options.quiet_through.is_some_and(|quiet| epoch <= quiet) {
+                        groups.load(key, |group| part.add_to(group));
+                        continue;
+                    }
+                    // By the time in the update, which may be later than that of the message.
+                    let (_, changes) = open.entry(epoch).or_insert_with(|| (time.delayed(&epoch, 0), Changes::new()));
+                    part.add_to(changes.entry(key).or_default());
+                }
+            });
+            if loading.is_some_and(|quiet| !frontiers[0].less_equal(&quiet)) {
+                groups.settle();
+                loading = None;
+            }
+            while let Some(entry) = open.first_entry().filter(|e| !frontiers[0].less_equal(e.key())) {
+                let (epoch, (at, changes)) = entry.remove_entry();
+                let mut todo: Vec<_> = changes.into_iter().collect();
+                todo.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+                ready.push_back(Ready { epoch, at, todo: todo.into_iter() });
+            }
+
+            // After the end of the input nobody asks what there is: a backfill keeps nothing.
+            let keep = !frontiers[0].is_empty() || ready.len() > 1;
+            let mut output = output.activate();
+            let mut emitted = 0;
+            while let Some(Ready { epoch, at, todo }) = ready.front_mut() {
+                let mut output = output.session(&at);
+                while emitted < FUEL {
+                    if options.pace.lags() {
+                        activator.activate_after(Pace::DELAY);
+                        return;
+                    }
+                    let Some((key, change)) = todo.next() else { break };
+                    groups.change(key, change, keep, &mut result, |row, diff| {
+                        emitted += 1;
+                        output.give((row, *epoch, diff));
+                    });
+                }
+                if emitted >= FUEL {
+                    activator.activate();
+                    return;
+                }
+                drop(output);
+                ready.pop_front();
+            }
+            if frontiers[0].is_empty() && open.is_empty() && !groups.is_empty() {
+                options.reaper.take(std::mem::replace(&mut groups, Groups::new()));
+            }
+        }
+    });
+    results.as_collection()
+}

@@ -1,0 +1,132 @@
+//! The laws of `aggregate`, against a recomputation of everything, at 1, 2 and 3 workers.
+
+// clippy.toml allows it in tests; helpers of tests are not seen as such.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use differential_dataflow::AsCollection;
+use flowstone_operators::aggregate::{AggregateOptions, Bag, Group, Sum, aggregate};
+use flowstone_operators::testing::{accumulate, run};
+use proptest::prelude::*;
+
+/// `(group, value)`; rows may be equal.
+type Row = (u32, i8);
+type Update = (Row, u64, isize);
+/// `(group, rows, sum, least, greatest, distinct)`
+type Result = (u32, i64, i128, i8, i8, usize);
+type State = (Sum, Bag<i8>);
+
+/// One record of a history: what an id stands for from now on. `None` deletes.
+type Step = (u16, Option<Row>);
+
+fn result(key: &u32, group: &Group<State>) -> Option<Result> {
+    let (sum, bag) = &group.of;
+    Some((*key, group.rows, sum.value()?, *bag.min()?, *bag.max()?, bag.distinct()))
+}
+
+fn oracle(rows: &BTreeMap<u16, Row>) -> BTreeMap<Result, isize> {
+    let groups: BTreeSet<u32> = rows.values().map(|row| row.0).collect();
+    let of = |group: u32| {
+        let values: Vec<i8> = rows.values().filter(|row| row.0 == group).map(|row| row.1).collect();
+        let (least, greatest) = (*values.iter().min().unwrap(), *values.iter().max().unwrap());
+        let distinct = values.iter().collect::<BTreeSet<_>>().len();
+        (group, values.len() as i64, values.iter().map(|v| i128::from(*v)).sum(), least, greatest, distinct)
+    };
+    groups.into_iter().map(|group| (of(group), 1)).collect()
+}
+
+/// The changes of the rows, by epoch, and the rows after each.
+fn changes(epochs: &[Vec<Step>]) -> (Vec<Vec<Update>>, Vec<BTreeMap<u16, Row>>) {
+    let mut rows: BTreeMap<u16, Row> = BTreeMap::new();
+    let (mut updates, mut states) = (Vec::new(), Vec::new());
+    for (epoch, steps) in (0..).zip(epochs) {
+        let mut changes = Vec::new();
+        for (id, row) in steps {
+            let old = match row {
+                Some(row) => rows.insert(*id, *row),
+                None => rows.remove(id),
+            };
+            changes.extend(old.map(|old| (old, epoch, -1)));
+            changes.extend(row.map(|row| (row, epoch, 1)));
+        }
+        updates.push(changes);
+        states.push(rows.clone());
+    }
+    (updates, states)
+}
+
+fn aggregated(
+    workers: usize,
+    updates: Vec<Vec<Update>>,
+    options: AggregateOptions,
+) -> BTreeMap<u64, Vec<(Result, u64, isize)>> {
+    run(workers, updates, move |stream| {
+        let rows = stream.as_collection().map(|(group, value)| (group, (i128::from(value), value)));
+        aggregate(rows, options.clone(), result).inner
+    })
+}
+
+fn epochs() -> impl Strategy<Value = Vec<Vec<Step>>> {
+    let row = (0..5u32, -3..4i8);
+    let step = (0..24u16, prop_oneof![4 => row.prop_map(Some), 1 => Just(None)]);
+    prop::collection::vec(prop::collection::vec(step, 0..16), 1..6)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_gives_what_the_oracle_gives(epochs in epochs()) {
+        let (updates, states) = changes(&epochs);
+        for workers in 1..=3 {
+            let out = aggregated(workers, updates.clone(), AggregateOptions::default());
+            let mut sum = BTreeMap::new();
+            for (epoch, rows) in (0..).zip(&states) {
+                let emitted = out.get(&epoch).cloned().unwrap_or_default();
+                let net = accumulate(emitted.iter().cloned());
+                prop_assert_eq!(net.len(), emitted.len(), "an epoch says nothing that it takes back: {:?}", emitted);
+                for (row, diff) in net {
+                    *sum.entry(row).or_insert(0) += diff;
+                }
+                sum.retain(|_, n| *n != 0);
+                prop_assert_eq!(&sum, &oracle(rows), "epoch {}, {} workers", epoch, workers);
+            }
+        }
+    }
+
+    #[test]
+    fn insert_then_delete_leaves_nothing(steps in prop::collection::vec((0..24u16, (0..5u32, -3..4i8).prop_map(Some)), 0..40)) {
+        let ids: BTreeSet<u16> = steps.iter().map(|s| s.0).collect();
+        let (updates, _) = changes(&[steps, ids.into_iter().map(|id| (id, None)).collect()]);
+        let out = aggregated(2, updates.clone(), AggregateOptions::default());
+        prop_assert!(accumulate(out.into_values().flatten()).is_empty());
+        let at_once = vec![updates.into_iter().flatten().map(|(row, _, diff)| (row, 0, diff)).collect()];
+        let out = aggregated(2, at_once, AggregateOptions::default());
+        prop_assert!(out.into_values().flatten().next().is_none(), "changes that cancel out emit nothing");
+    }
+
+    /// What a restart relies on: epochs that are only taken in leave what emitting them would.
+    #[test]
+    fn what_is_loaded_is_as_good_as_what_was_emitted(epochs in epochs(), quiet in 0..4u64) {
+        let (updates, _) = changes(&epochs);
+        for workers in 1..=3 {
+            let mut all = aggregated(workers, updates.clone(), AggregateOptions::default());
+            all.retain(|epoch, _| *epoch > quiet);
+            let options = AggregateOptions::default().with_quiet_through(quiet);
+            prop_assert_eq!(aggregated(workers, updates.clone(), options), all);
+        }
+    }
+}
+
+/// More groups than a worker holds back, most with one row, and one with half of all.
+#[test]
+fn a_group_with_half_of_all_rows_is_one_of_many() {
+    let rows: Vec<Update> = (0..200_000).map(|n| ((if n % 2 == 0 { 7 } else { n }, 1), 0, 1)).collect();
+    for workers in 1..=3 {
+        let out = aggregated(workers, vec![rows.clone()], AggregateOptions::default());
+        assert_eq!(out[&0].len(), 100_000);
+        let of_7 = out[&0].iter().find(|(row, ..)| row.0 == 7).unwrap();
+        assert_eq!(*of_7, ((7, 100_001, 100_001, 1, 1, 1), 0, 1));
+    }
+}

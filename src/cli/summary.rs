@@ -106,7 +106,7 @@ impl Summary {
             dead_letters_path: dead_letters.display().to_string(),
             tables: tables.collect(),
             sinks: sinks.collect(),
-            rejected: metrics.fuses.iter().map(|(name, m)| (name.clone(), read(&m.rejected))).collect(),
+            rejected: metrics.operators.iter().map(|(name, m)| (name.clone(), read(&m.rejected))).collect(),
         }
     }
 

@@ -10,7 +10,7 @@ use super::model::{
     RetentionSpec, SinkSpec,
 };
 use super::units::Span;
-use crate::record::{DecodeSpec, FacetSpec, FieldPath, OperationSpec, OperationsSpec};
+use crate::record::{AggregateSpec, DecodeSpec, FacetSpec, FieldPath, OperationSpec, OperationsSpec};
 
 /// The name of the collection of records that could not be processed.
 pub const DEAD_LETTERS: &str = "dead_letters";
@@ -24,6 +24,8 @@ pub struct Plan {
     pub tables: Vec<TablePlan>,
     /// Every `fuse`.
     pub fuses: Vec<FusePlan>,
+    /// Every `aggregate`.
+    pub aggregates: Vec<AggregatePlan>,
     /// Every sink, each after the one that it names in `after:`; the last is that of the dead letters.
     pub sinks: Vec<SinkPlan>,
 }
@@ -81,6 +83,17 @@ pub struct FusePlan {
     pub max_document_bytes: u64,
 }
 
+/// An `aggregate`.
+#[derive(Clone, Debug)]
+pub struct AggregatePlan {
+    /// Its name.
+    pub name: String,
+    /// What it reads: a table or the documents of a `fuse`.
+    pub from: Collection,
+    /// What it computes.
+    pub spec: AggregateSpec,
+}
+
 /// A sink.
 #[derive(Clone, Debug)]
 pub struct SinkPlan {
@@ -134,6 +147,10 @@ pub enum Collection {
     Moments(usize),
     /// The documents that a `fuse` rejects.
     Rejected(usize),
+    /// The groups of an `aggregate`.
+    Groups(usize),
+    /// The rows that an `aggregate` can not use.
+    Unusable(usize),
     /// The records that could not be processed.
     DeadLetters,
 }
@@ -145,7 +162,8 @@ impl Plan {
     /// If it was not validated: validation sees to every name, kind and cycle.
     pub fn compile(pipeline: &Pipeline) -> Plan {
         let sources: Vec<String> = pipeline.sources.keys().cloned().collect();
-        let mut plan = Plan { tables: tables(pipeline), sources, fuses: Vec::new(), sinks: Vec::new() };
+        let tables = tables(pipeline);
+        let mut plan = Plan { tables, sources, fuses: Vec::new(), aggregates: Vec::new(), sinks: Vec::new() };
         for (name, operator) in &pipeline.operators {
             let Some(spec) = &operator.fuse else { continue };
             let table = plan.table(&spec.from).expect("validated: fuse reads a table");
@@ -156,8 +174,25 @@ impl Plan {
             let max_document_bytes = spec.max_document_bytes.0;
             plan.fuses.push(FusePlan { name: name.clone(), table, facet, options, max_document_bytes });
         }
+        for (name, operator) in &pipeline.operators {
+            let Some(spec) = &operator.aggregate else { continue };
+            let from = plan.collection(&spec.from).expect("validated: aggregate reads a table or a fuse");
+            plan.aggregates.push(AggregatePlan { name: name.clone(), from, spec: aggregate_spec(spec) });
+        }
         plan.add_sinks(pipeline);
         plan
+    }
+
+    /// The names of every `fuse`, then of every `aggregate`.
+    pub fn operators(&self) -> impl Iterator<Item = &str> {
+        let aggregates = self.aggregates.iter().map(|aggregate| aggregate.name.as_str());
+        self.fuses.iter().map(|fuse| fuse.name.as_str()).chain(aggregates)
+    }
+
+    /// Whether a sink or an `aggregate` reads the collection.
+    pub fn reads(&self, collection: Collection) -> bool {
+        let sinks = self.sinks.iter().map(|sink| sink.from);
+        sinks.chain(self.aggregates.iter().map(|aggregate| aggregate.from)).any(|from| from == collection)
     }
 
     /// Whether the collection only grows: a sink of it is never filled or swept.
@@ -166,6 +201,7 @@ impl Plan {
             Collection::DeadLetters => true,
             Collection::Table(at) => self.tables[at].is_stream(),
             Collection::Moments(_) | Collection::Rejected(_) => false,
+            Collection::Groups(_) | Collection::Unusable(_) => false,
         }
     }
 
@@ -206,13 +242,15 @@ impl Plan {
 
     fn collection(&self, name: &str) -> Option<Collection> {
         let fuse = |name: &str| self.fuses.iter().position(|fuse| fuse.name == name);
+        let aggregate = |name: &str| self.aggregates.iter().position(|aggregate| aggregate.name == name);
         if name == DEAD_LETTERS {
             return Some(Collection::DeadLetters);
         }
         if let Some(node) = name.strip_suffix(".rejected") {
-            return fuse(node).map(Collection::Rejected);
+            return fuse(node).map(Collection::Rejected).or_else(|| aggregate(node).map(Collection::Unusable));
         }
-        self.table(name).map(Collection::Table).or_else(|| fuse(name).map(Collection::Moments))
+        let operators = || fuse(name).map(Collection::Moments).or_else(|| aggregate(name).map(Collection::Groups));
+        self.table(name).map(Collection::Table).or_else(operators)
     }
 }
 
@@ -323,6 +361,12 @@ fn facet_spec(spec: &FuseSpec) -> FacetSpec {
         context: top(spec.context.as_ref().unwrap_or(&spec.by)),
         keep: spec.fields.as_ref().map(|fields| fields.iter().map(top).collect()),
     }
+}
+
+fn aggregate_spec(spec: &model::AggregateSpec) -> AggregateSpec {
+    let by = spec.by.iter().map(|(name, path)| (name.clone(), path.clone()));
+    let compute = spec.compute.iter().map(|(name, spec)| spec.computed(name));
+    AggregateSpec { by: by.collect(), compute: compute.collect() }
 }
 
 fn fuse_options(spec: &FuseSpec) -> FuseOptions<[u8]> {

@@ -37,7 +37,13 @@ impl Plan {
         let at = match collection {
             Collection::Moments(at) => at,
             Collection::Table(at) => return Layout::Rows { key: self.tables[at].decode.key.clone() },
-            Collection::Rejected(_) | Collection::DeadLetters => return Layout::Rows { key: Vec::new() },
+            Collection::Groups(at) => {
+                let by = self.aggregates[at].spec.by.iter();
+                return Layout::Rows { key: by.map(|(name, _)| FieldPath::of_member(name)).collect() };
+            }
+            Collection::Rejected(_) | Collection::Unusable(_) | Collection::DeadLetters => {
+                return Layout::Rows { key: Vec::new() };
+            }
         };
         let fuse = &self.fuses[at];
         let decode = &self.tables[fuse.table].decode;

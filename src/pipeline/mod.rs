@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use problem::{Place, Report};
 
+mod aggregation;
 mod checks;
 pub mod compile;
 mod draw;

@@ -4,6 +4,9 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::aggregation::{
+    AggregateSpec, ComputeFields, ComputeName, ComputeSpec, ConditionFields, ConditionSpec, EndSpec, Literal, TopSpec,
+};
 pub use super::remote::{CassandraSink, ElasticsearchSink};
 pub use super::topics::{Isolation, KafkaFormat, KafkaSink, KafkaSource, KafkaStart, KeyField, MessageKey};
 use super::units::{ByteSize, Span};
@@ -104,10 +107,12 @@ pub struct MemorySource {}
 /// An operator. Exactly one of the fields says which.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{ "required": ["fuse"] }, { "required": ["upsert"] }]))]
+#[schemars(extend("oneOf" = [{ "required": ["fuse"] }, { "required": ["aggregate"] }, { "required": ["upsert"] }]))]
 pub struct OperatorSpec {
     /// Fuses annotations that overlap in time.
     pub fuse: Option<FuseSpec>,
+    /// Counts and adds up rows, by group.
+    pub aggregate: Option<AggregateSpec>,
     /// Folds several unkeyed sources into one table.
     pub upsert: Option<UpsertSpec>,
 }
@@ -310,7 +315,7 @@ pub enum End {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["sqlite"] }, { "required": ["tantivy"] }, { "required": ["elasticsearch"] }, { "required": ["cassandra"] }, { "required": ["kafka"] }, { "required": ["file"] }, { "required": ["discard"] }]))]
 pub struct SinkSpec {
-    /// The collection to write: a source, an operator, `NODE.rejected` of a `fuse`, or `dead_letters`.
+    /// The collection to write: a source, an operator, `NODE.rejected` of a `fuse` or an `aggregate`, or `dead_letters`.
     pub from: String,
     /// Another sink that must have written an epoch before this one may.
     pub after: Option<String>,

@@ -39,6 +39,11 @@ impl<'a> Checker<'a> {
         }
         let asked = schema;
         let (schema, name) = resolve(asked, self.definitions);
+        if let (Some("Literal"), Content::Scalar(scalar)) = (name, &node.content)
+            && !scalar.is_null()
+        {
+            return scalar.text.clone().into();
+        }
         if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
             let fitting = choices.iter().find(|choice| self.fits(node, choice));
             return match fitting {

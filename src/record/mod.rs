@@ -1,6 +1,8 @@
 //! Records and rows: payload bytes, the fields taken from them, and the documents made of them.
 
+mod aggregate;
 pub mod codec;
+pub mod decimal;
 mod decode;
 mod extract;
 mod fused;
@@ -14,6 +16,8 @@ mod scalar;
 mod select;
 mod versioned;
 
+pub use aggregate::{AggregateSpec, Computed, Condition, Function, GroupKey, Grouped, Test};
+pub(crate) use aggregate::{Contributor, Fields, Results};
 pub use decode::{DecodeSpec, Decoder, FacetSpec, OperationDecoder, OperationSpec, OperationsSpec};
 pub use fused::{Fused, Fuser};
 pub(crate) use interner::Interner;

@@ -33,6 +33,11 @@ impl FieldPath {
         text.parse().expect("a literal field path")
     }
 
+    /// The path of a member of the top-level object.
+    pub fn of_member(name: &str) -> Self {
+        FieldPath { segments: vec![Segment::Name(name.to_owned())] }
+    }
+
     /// The steps; at least one.
     pub fn segments(&self) -> &[Segment] {
         &self.segments

@@ -91,6 +91,7 @@ impl Row {
             Row::Moment(fused) => {
                 moment(fused, out, |_, record, out| child(record.child(usize::from(fused.facet)), out));
             }
+            Row::Group(group) => out.extend_from_slice(group.document.as_bytes()),
             Row::Rejected(rejected) => rejection(rejected, out),
             Row::DeadLetter(letter) => dead_letter(letter, out),
         }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use flowstone_operators::interval::Interval;
 use serde::{Deserialize, Serialize};
 
+use super::aggregate::Grouped;
 use super::fused::Fused;
 use super::packed::{KeyRef, Record};
-use super::scalar::{Key, ScalarRef, write_key};
+use super::scalar::{Key, Scalar, ScalarRef, write_key};
 
 /// A record that could not be processed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -26,10 +27,10 @@ pub struct DeadLetter {
     pub payload_bytes: u64,
 }
 
-/// A document that an operator refused to form: `NODE.rejected`.
+/// A document that an operator refused to form, or a row that it can not use: `NODE.rejected`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Rejected {
-    /// The row key that the document would have had.
+    /// The row key that the document would have had, or the row has.
     pub key: Key,
     /// Why, for people.
     pub reason: String,
@@ -44,7 +45,9 @@ pub enum Row {
     Record(Record),
     /// A fused document: the asset, the range, and the children in their order.
     Moment(Fused),
-    /// A document that could not be formed.
+    /// A group of an `aggregate`.
+    Group(Arc<Grouped>),
+    /// A document that could not be formed, or a row that could not be used.
     Rejected(Arc<Rejected>),
     /// A record that could not be processed.
     DeadLetter(Arc<DeadLetter>),
@@ -75,6 +78,7 @@ impl Row {
                 let parts = [moment.key.as_ref(), ScalarRef::Int(moment.interval.start_ns())];
                 write_key(parts.into_iter(), out);
             }
+            Row::Group(group) => group.key.write_json(out),
             Row::Rejected(rejected) => rejected.key.write_json(out),
             Row::DeadLetter(letter) => {
                 let parts =
@@ -100,6 +104,22 @@ impl Row {
         })
     }
 
+    /// The row key.
+    pub(crate) fn key(&self) -> Key {
+        match self {
+            Row::Record(record) => record.key().to_key(),
+            Row::Moment(Fused { moment, .. }) => {
+                Key::Composite([moment.key.clone(), Scalar::Int(moment.interval.start_ns())].into())
+            }
+            Row::Group(group) => group.key.to_key(),
+            Row::Rejected(rejected) => rejected.key.clone(),
+            Row::DeadLetter(letter) => {
+                let parts = [Scalar::Str(letter.node.clone()), Scalar::Str(letter.origin.clone())];
+                Key::Composite(parts.into_iter().chain([Scalar::unsigned(letter.offset)]).collect())
+            }
+        }
+    }
+
     /// Whether two rows have the same key.
     pub fn same_key(&self, other: &Row) -> bool {
         match (self, other) {
@@ -107,6 +127,7 @@ impl Row {
             (Row::Moment(a), Row::Moment(b)) => {
                 a.moment.interval.start_ns() == b.moment.interval.start_ns() && a.moment.key == b.moment.key
             }
+            (Row::Group(a), Row::Group(b)) => a.key == b.key,
             (Row::Rejected(a), Row::Rejected(b)) => a.key == b.key,
             (Row::DeadLetter(a), Row::DeadLetter(b)) => {
                 (&a.node, &a.origin, a.offset) == (&b.node, &b.origin, b.offset)

@@ -6,22 +6,23 @@ use super::path::{FieldPath, Segment};
 
 /// Calls `each` with the JSON text of every value that `path` leads to in `json`, in order; with nothing, if it leads nowhere.
 pub fn select<'a>(json: &'a str, path: &FieldPath, mut each: impl FnMut(&'a str)) {
-    descend(json, path.segments(), &mut each);
+    select_segments(json, path.segments(), &mut each);
 }
 
-fn descend<'a>(json: &'a str, segments: &[Segment], each: &mut impl FnMut(&'a str)) {
+/// The same for any part of a path; without a step it leads to `json` itself.
+pub(super) fn select_segments<'a>(json: &'a str, segments: &[Segment], each: &mut impl FnMut(&'a str)) {
     match segments {
         [] => each(json),
         [Segment::Name(name), rest @ ..] => {
             if let Some(json) = member(json, name) {
-                descend(json, rest, each);
+                select_segments(json, rest, each);
             }
         }
         [Segment::Each, rest @ ..] => {
             if json.trim_ascii_start().starts_with('[') {
                 for element in sonic_rs::to_array_iter(json).map_while(Result::ok) {
                     if let Cow::Borrowed(raw) = element.as_raw_cow() {
-                        descend(raw, rest, each);
+                        select_segments(raw, rest, each);
                     }
                 }
             }

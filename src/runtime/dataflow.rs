@@ -13,7 +13,7 @@
 //!                                        ▲─────────────────────────each sink's upper────────────────────────┘
 //! ```
 //!
-//! Where annotations belong to operations, `generations` is in the place of `upsert`, and refuses into the dead letters. Not
+//! `aggregate` reads rows or moments, and gives groups to gates as `fuse` does moments. Where annotations belong to operations, `generations` is in the place of `upsert`, and refuses into the dead letters. Not
 //! drawn: the sealed frontier and the least upper go back to the sources, which pause when too much is in
 //! flight.
 
@@ -25,6 +25,7 @@ use timely::dataflow::operators::{Concat, Concatenate, ConnectLoop, Feedback, Pr
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
 use super::RunError;
+use super::aggregation::groups_of;
 use super::fusion::{Rows, moments_of, rejections};
 use super::setup::Setup;
 use super::sources::{Sources, sources};
@@ -44,10 +45,12 @@ type Nothing<'scope> = StreamVec<'scope, u64, Never>;
 
 /// The collections of a pipeline.
 struct Collections<'scope> {
-    /// Those that a sink reads.
+    /// Those that a sink or an `aggregate` reads.
     tables: Vec<Option<Rows<'scope>>>,
     moments: Vec<Rows<'scope>>,
     rejected: Vec<Rows<'scope>>,
+    groups: Vec<Rows<'scope>>,
+    unusable: Vec<Rows<'scope>>,
     dead_letters: Rows<'scope>,
     /// Ends when the sealed changes of earlier runs are read.
     hydrated: Nothing<'scope>,
@@ -142,16 +145,35 @@ fn collections<'scope>(
     changes.push(changed.map(move |change| row::dead_letter(id, change)));
     // What operators refuse follows from the rows: a replay repeats it, so that sealing need not wait for operators.
     let mut dead_letters = vec![appended.map(|(letter, epoch, diff)| (Row::DeadLetter(letter), epoch, diff))];
+    let known_through = start.sealed.hydrate_at;
+    let counters = |name: &str| {
+        let mut operators = setup.metrics.operators.iter();
+        operators.find(|(known, _)| known == name).expect("all operators are counted").1.clone()
+    };
     let (mut moments, mut rejected) = (Vec::new(), Vec::new());
     for (number, plan) in setup.plan.fuses.iter().enumerate() {
         let table = tables[plan.table].clone().expect("validated: fuse reads a table with keys");
-        let (documents, refused) = moments_of(table, plan, setup.quiet_through(number), &setup.gauges.writing);
-        let metrics = setup.metrics.fuses[number].1.clone();
-        dead_letters.push(rejections(refused.clone(), &plan.name, metrics));
+        let quiet_through = setup.quiet_through([Collection::Moments(number), Collection::Rejected(number)]);
+        let (documents, refused) = moments_of(table, plan, quiet_through, &setup.gauges.writing);
+        dead_letters.push(rejections(refused.clone(), &plan.name, known_through, counters(&plan.name)));
         moments.push(documents);
         rejected.push(refused);
     }
-    Collections { tables: rows, moments, rejected, dead_letters: scope.concatenate(dead_letters), hydrated }
+    let (mut groups, mut unusable) = (Vec::new(), Vec::new());
+    for (number, plan) in setup.plan.aggregates.iter().enumerate() {
+        let read = match plan.from {
+            Collection::Table(at) => rows[at].clone().expect("made for operators that read it"),
+            Collection::Moments(at) => moments[at].clone(),
+            other => unreachable!("validated: aggregate does not read {other:?}"),
+        };
+        let quiet_through = setup.quiet_through([Collection::Groups(number), Collection::Unusable(number)]);
+        let (of_groups, refused) = groups_of(read, plan, quiet_through, &setup.gauges.writing);
+        dead_letters.push(rejections(refused.clone(), &plan.name, known_through, counters(&plan.name)));
+        groups.push(of_groups);
+        unusable.push(refused);
+    }
+    let dead_letters = scope.concatenate(dead_letters);
+    Collections { tables: rows, moments, rejected, groups, unusable, dead_letters, hydrated }
 }
 
 /// Makes epochs durable. Without a journal an epoch counts as sealed when all input of it is complete.
@@ -193,6 +215,8 @@ fn sink<'scope>(
         Collection::Table(at) => collections.tables[at].as_ref().expect("made for sinks that read it"),
         Collection::Moments(at) => &collections.moments[at],
         Collection::Rejected(at) => &collections.rejected[at],
+        Collection::Groups(at) => &collections.groups[at],
+        Collection::Unusable(at) => &collections.unusable[at],
         Collection::DeadLetters => &collections.dead_letters,
     };
     let Gates { release, reveals, detaches } = gates;

@@ -12,7 +12,7 @@ use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, OkErr};
 
 use super::memory::reaper;
-use super::metrics::FuseMetrics;
+use super::metrics::OperatorMetrics;
 use crate::pipeline::compile::FusePlan;
 use crate::record::{DeadLetter, Fuser, Interner, Key, Record, Rejected, Row, RowDiff, Scalar, ScalarRef};
 use crate::sink::gauge::Gauge;
@@ -88,11 +88,16 @@ fn rejected(asset: Scalar, interval: Interval, reason: String) -> Row {
     Row::Rejected(Arc::new(Rejected { key, reason }))
 }
 
-/// A dead letter for each document that comes to be rejected.
-pub(super) fn rejections<'scope>(rejected: Rows<'scope>, node: &str, metrics: Arc<FuseMetrics>) -> Rows<'scope> {
+/// A dead letter for each document or row that comes to be rejected. Those up to `known_through` were counted by earlier runs.
+pub(super) fn rejections<'scope>(
+    rejected: Rows<'scope>,
+    node: &str,
+    known_through: u64,
+    metrics: Arc<OperatorMetrics>,
+) -> Rows<'scope> {
     let node: Arc<str> = node.into();
     rejected.flat_map(move |(row, epoch, diff)| {
-        metrics.rejected.fetch_add(u64::from(diff > 0), Relaxed);
+        metrics.rejected.fetch_add(u64::from(diff > 0 && epoch > known_through), Relaxed);
         let Row::Rejected(rejected) = row else { return None };
         let mut key = Vec::new();
         rejected.key.write_json(&mut key);

@@ -129,7 +129,7 @@ impl Job {
         let metrics = Arc::new(Metrics {
             sources: plan.sources.iter().map(|name| (name.clone(), Arc::default())).collect(),
             tables: plan.tables.iter().map(|table| (table.name.clone(), Arc::default())).collect(),
-            fuses: plan.fuses.iter().map(|fuse| (fuse.name.clone(), Arc::default())).collect(),
+            operators: plan.operators().map(|name| (name.to_owned(), Arc::default())).collect(),
             sinks: plan.sinks.iter().map(|sink| (sink.name.clone(), Arc::default())).collect(),
             ..Metrics::default()
         });

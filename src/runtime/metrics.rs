@@ -13,8 +13,8 @@ pub struct Metrics {
     pub sources: Vec<(String, Arc<SourceMetrics>)>,
     /// By table: a keyed source or an `upsert`.
     pub tables: Vec<(String, Arc<TableMetrics>)>,
-    /// By `fuse`.
-    pub fuses: Vec<(String, Arc<FuseMetrics>)>,
+    /// By `fuse` and `aggregate`.
+    pub operators: Vec<(String, Arc<OperatorMetrics>)>,
     /// By sink.
     pub sinks: Vec<(String, Arc<SinkMetrics>)>,
     /// What the process has in memory, in bytes, as of the last look.
@@ -23,10 +23,10 @@ pub struct Metrics {
     pub waiting_bytes: AtomicU64,
 }
 
-/// Counters of a `fuse`.
+/// Counters of a `fuse` or an `aggregate`.
 #[derive(Debug, Default)]
-pub struct FuseMetrics {
-    /// Documents that came to be rejected.
+pub struct OperatorMetrics {
+    /// Documents that came to be rejected, or rows that can not be used.
     pub rejected: AtomicU64,
 }
 

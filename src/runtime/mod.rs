@@ -13,7 +13,8 @@
 //! | [`metrics`], `memory` | what is counted; what the process may take |
 //! | `setup`, `stores` | what all workers share; the stores that sinks write to |
 
-pub mod clock;
+pub mod aggregation;
+mod clock;
 mod cluster;
 mod control;
 mod dataflow;

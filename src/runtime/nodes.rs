@@ -15,7 +15,11 @@ const TABLE_SEMANTICS: u32 = 1;
 /// Raised when `fuse` makes other documents of the same rows than before.
 const FUSE_SEMANTICS: u32 = 1;
 
-/// The settings of each node that its results depend on, as JSON text: `table NAME`, `fuse NAME`, `sink NAME`.
+/// Raised when `aggregate` makes other documents of the same rows than before.
+const AGGREGATE_SEMANTICS: u32 = 1;
+
+/// The settings of each node that its results depend on, as JSON text: `table NAME`, `fuse NAME`, `aggregate NAME`,
+/// `sink NAME`.
 pub(super) fn nodes(pipeline: &Pipeline) -> BTreeMap<String, String> {
     let mut nodes = BTreeMap::new();
     for (name, source) in &pipeline.sources {
@@ -33,6 +37,9 @@ pub(super) fn nodes(pipeline: &Pipeline) -> BTreeMap<String, String> {
         }
         if let Some(fuse) = &operator.fuse {
             nodes.insert(format!("fuse {name}"), text(without(fuse, &[]), FUSE_SEMANTICS));
+        }
+        if let Some(aggregate) = &operator.aggregate {
+            nodes.insert(format!("aggregate {name}"), text(without(aggregate, &[]), AGGREGATE_SEMANTICS));
         }
     }
     for (name, sink) in &pipeline.sinks {
@@ -105,7 +112,7 @@ fn text(mut settings: Value, semantics: u32) -> String {
 /// A node that is not what it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangedNode {
-    /// `table NAME`, `fuse NAME` or `sink NAME`.
+    /// `table NAME`, `fuse NAME`, `aggregate NAME` or `sink NAME`.
     pub node: String,
     /// What differs, for people: `bucket: "1s", was "2s"`.
     pub differences: Vec<String>,
@@ -141,18 +148,25 @@ fn differences(before: &str, now: &str) -> Vec<String> {
 
 /// The sinks that hold something else than they should if `node` is not what it was.
 pub(super) fn sinks_below(plan: &Plan, node: &str) -> Vec<usize> {
-    let reads = |from: Collection| match from {
-        Collection::Table(at) => node.strip_prefix("table ") == Some(&plan.tables[at].name),
-        Collection::Moments(at) | Collection::Rejected(at) => {
-            let fuse = &plan.fuses[at];
-            node.strip_prefix("fuse ") == Some(&fuse.name)
-                || node.strip_prefix("table ") == Some(&plan.tables[fuse.table].name)
-        }
-        Collection::DeadLetters => false,
-    };
+    let reads = |from: Collection| is_below(plan, from, node);
     let is_itself = |name: &str| node.strip_prefix("sink ") == Some(name);
     let sinks = plan.sinks.iter().enumerate();
     sinks.filter(|(_, sink)| reads(sink.from) || is_itself(&sink.name)).map(|(at, _)| at).collect()
+}
+
+fn is_below(plan: &Plan, collection: Collection, node: &str) -> bool {
+    match collection {
+        Collection::Table(at) => node.strip_prefix("table ") == Some(&plan.tables[at].name),
+        Collection::Moments(at) | Collection::Rejected(at) => {
+            let fuse = &plan.fuses[at];
+            node.strip_prefix("fuse ") == Some(&fuse.name) || is_below(plan, Collection::Table(fuse.table), node)
+        }
+        Collection::Groups(at) | Collection::Unusable(at) => {
+            let aggregate = &plan.aggregates[at];
+            node.strip_prefix("aggregate ") == Some(&aggregate.name) || is_below(plan, aggregate.from, node)
+        }
+        Collection::DeadLetters => false,
+    }
 }
 
 #[cfg(test)]

@@ -82,13 +82,14 @@ impl Setup {
         tables.map(reader).chain([(self.start.dead_letters, Reader::DeadLetters)]).collect()
     }
 
-    /// The epoch up to which everybody who reads a `fuse` knows what it gives, if nobody is to be filled.
-    pub fn quiet_through(&self, fuse: usize) -> Option<u64> {
-        let reads = |from: Collection| from == Collection::Moments(fuse) || from == Collection::Rejected(fuse);
+    /// The epoch up to which everybody who reads one of these knows what it gives, if nobody is to be filled. Operators start
+    /// without anything, so that those who read them know nothing.
+    pub fn quiet_through(&self, collections: [Collection; 2]) -> Option<u64> {
+        let is_read_by_operator = self.plan.aggregates.iter().any(|aggregate| collections.contains(&aggregate.from));
         let sinks = self.plan.sinks.iter().zip(&self.start.sinks);
-        let all =
-            sinks.filter(|(sink, _)| reads(sink.from)).all(|(_, start)| matches!(start, sink::Start::Resume { .. }));
-        all.then_some(self.start.sealed.hydrate_at)
+        let mut readers = sinks.filter(|(sink, _)| collections.contains(&sink.from));
+        let all_know = readers.all(|(_, start)| matches!(start, sink::Start::Resume { .. }));
+        (all_know && !is_read_by_operator).then_some(self.start.sealed.hydrate_at)
     }
 
     /// Worker 0's end of the manifest.

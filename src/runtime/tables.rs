@@ -20,7 +20,7 @@ use crate::source::decode::{Spec, decode, letter};
 
 /// What a table gives.
 pub(super) struct Table<'scope> {
-    /// Its rows, if a sink reads them.
+    /// Its rows, if a sink or an `aggregate` reads them.
     pub read: Option<Rows<'scope>>,
     /// The same as a collection, if it has keys.
     pub rows: Option<VecCollection<'scope, u64, Record, isize>>,
@@ -46,8 +46,8 @@ pub(super) fn table<'scope>(
     };
     let live = decoded(Spec::Rows(&plan.decode), &plan.sources);
     let operations = plan.operations.as_ref().map(|of| decoded(Spec::Operations(&of.decode), &[of.source]));
-    // A stream with two readers is copied: rows are made of tables only for sinks that read them.
-    let is_read = setup.plan.sinks.iter().any(|sink| sink.from == Collection::Table(number));
+    // A stream with two readers is copied: rows are made of tables only for those that read them.
+    let is_read = setup.plan.reads(Collection::Table(number));
     let as_row = |(record, epoch, diff)| (Row::Record(record), epoch, diff);
     if plan.is_stream() {
         let (appended, changes) = tail(live, sealed, setup.journal.is_some());

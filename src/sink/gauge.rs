@@ -128,6 +128,7 @@ pub fn row_bytes(row: &Row) -> u64 {
     match row {
         Row::Moment(fused) => fused.bytes.into(),
         Row::Record(record) => record.payload().map_or(0, <[u8]>::len) as u64,
+        Row::Group(group) => group.document.len() as u64,
         Row::Rejected(rejected) => rejected.reason.len() as u64,
         Row::DeadLetter(letter) => (letter.payload.len() + letter.reason.len()) as u64,
     }

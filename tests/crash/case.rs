@@ -79,6 +79,7 @@ impl Case {
              search: {{ from: moments, {}tantivy: {{ path: index, commit: 20ms }} }}\n",
             after("store")
         );
+        sinks += "  counts: { from: labels, sqlite: { path: counts.sqlite, table: labels } }\n";
         if step >= self.files_from {
             sinks += &format!("  changes: {{ from: moments, {}file: {{ path: changes }} }}\n", after("search"));
         }
@@ -87,7 +88,9 @@ impl Case {
         }
         format!(
             "name: crash\nstate: state\nepoch: {}ms\nsources:\n  annotations: {{ {source} }}\noperators:\n{upsert}  \
-             moments: {{ fuse: {{ from: {from}, {by}, range: {range}, {} }} }}\nsinks:\n{sinks}",
+             moments: {{ fuse: {{ from: {from}, {by}, range: {range}, {} }} }}\n  \
+             labels: {{ aggregate: {{ from: moments, by: {{ label: /source_annotations/*/label }}, compute: {{ moments: count }} }} }}\n\
+             sinks:\n{sinks}",
             self.epoch_ms,
             self.input.rules.yaml(),
         )

@@ -7,6 +7,7 @@ use std::path::Path;
 use rusqlite::types::Value as Cell;
 use serde_json::Value;
 
+use crate::oracle::labels;
 use crate::support::{Documents, changes, sqlite, tantivy};
 
 /// The contents of all sinks. Versions are left out.
@@ -15,6 +16,8 @@ pub struct Contents {
     store: BTreeMap<String, (String, Vec<Cell>)>,
     index: Documents,
     files: Documents,
+    /// How many moments show each label.
+    counts: Documents,
     /// The lines of the dead letters' file, sorted: each letter is there once.
     letters: Vec<String>,
     /// The same letters in an SQLite table, if the case has one.
@@ -28,6 +31,7 @@ impl Contents {
             store: sqlite(&dir.join("moments.sqlite"), "moments"),
             index: tantivy(&dir.join("index")),
             files: folded(&dir.join("changes")),
+            counts: sqlite(&dir.join("counts.sqlite"), "labels").into_iter().map(|(key, row)| (key, row.0)).collect(),
             letters: dead_letters(dir),
             stored_letters: if letters.exists() { sqlite(&letters, "letters") } else { BTreeMap::new() },
         }
@@ -39,6 +43,7 @@ impl Contents {
         assert_same("SQLite", &store, expected);
         assert_same("Tantivy", &self.index, expected);
         assert_same("the file sink", &self.files, expected);
+        assert_same("the counts", &self.counts, &labels(expected));
     }
 
     /// Panics if it differs.
@@ -46,6 +51,7 @@ impl Contents {
         assert_same("SQLite", &self.store, &expected.store);
         assert_same("Tantivy", &self.index, &expected.index);
         assert_same("the file sink", &self.files, &expected.files);
+        assert_same("the counts", &self.counts, &expected.counts);
         let counted = |letters: &[String]| {
             let mut counts = BTreeMap::<String, usize>::new();
             letters.iter().for_each(|letter| *counts.entry(letter.clone()).or_default() += 1);

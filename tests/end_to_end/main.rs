@@ -5,6 +5,8 @@
 //! | `capabilities` | the worked example, and one test for each capability of fusion |
 //! | `contents` | any history gives what the oracle gives, whatever the workers, the order of lines, and the epochs |
 //! | `tables` | keys, versions, several sources, formats of files and columns |
+//! | `aggregate_cases` | golden cases, one for each function |
+//! | `aggregates` | groups of moments and rows under corrections, and over restarts |
 //! | `generations` | annotations of operations: what is shown when, swaps, what comes too late |
 //! | `reruns` | running again, also when there is less input |
 //! | `following` | `run`: input that grows, stops, sinks that wait for each other |
@@ -17,6 +19,8 @@
 // clippy.toml allows it in tests; helpers of tests are not seen as such.
 #![allow(clippy::unwrap_used)]
 
+mod aggregate_cases;
+mod aggregates;
 mod archive;
 mod bad_lines;
 mod capabilities;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::support::Documents;
 
@@ -58,6 +58,21 @@ pub fn documents<'a>(lines: impl IntoIterator<Item = &'a str>, rules: &Rules) ->
     }
     let assets: BTreeSet<&str> = table.annotations().map(|annotation| annotation.asset.as_str()).collect();
     assets.into_iter().flat_map(|asset| table.documents_of(asset, rules)).collect()
+}
+
+/// How many moments each label is in: the rows of an `aggregate` of them.
+pub fn labels(moments: &Documents) -> Documents {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for document in moments.values() {
+        let document: Value = serde_json::from_str(document).unwrap();
+        let children = document["source_annotations"].as_array().unwrap();
+        let found: BTreeSet<String> =
+            children.iter().filter_map(|child| Some(child["label"].as_str()?.to_owned())).collect();
+        found.into_iter().for_each(|label| *counts.entry(label).or_default() += 1);
+    }
+    let row =
+        |(label, moments)| (json!([label]).to_string(), format!(r#"{{"label":{},"moments":{moments}}}"#, json!(label)));
+    counts.into_iter().map(row).collect()
 }
 
 /// The newest row of each key; deleted ones without an annotation.

@@ -10,7 +10,7 @@ use super::{golden, repository};
 const MARK: &str = "<!-- From here on made from the schema: REWRITE=1 cargo test --test pipeline -->\n";
 
 /// The sections of the page: a title, and the definition that it shows.
-const SECTIONS: [(&str, &str); 23] = [
+const SECTIONS: [(&str, &str); 28] = [
     ("The pipeline", ""),
     ("`dead_letters`", "DeadLetters"),
     ("`sources.NAME`", "SourceSpec"),
@@ -23,6 +23,11 @@ const SECTIONS: [(&str, &str); 23] = [
     ("`operators.NAME`", "OperatorSpec"),
     ("`operators.NAME.fuse`", "FuseSpec"),
     ("`operators.NAME.fuse.range`", "RangeSpec"),
+    ("`operators.NAME.aggregate`", "AggregateSpec"),
+    ("`operators.NAME.aggregate.compute.NAME`", "ComputeFields"),
+    ("`operators.NAME.aggregate.compute.NAME.top`", "TopSpec"),
+    ("`operators.NAME.aggregate.compute.NAME.first` and `last`", "EndSpec"),
+    ("`operators.NAME.aggregate.compute.NAME.where.PATH`", "ConditionFields"),
     ("`operators.NAME.upsert`", "UpsertSpec"),
     ("`sinks.NAME`", "SinkSpec"),
     ("`sinks.NAME.sqlite`", "SqliteSink"),
@@ -83,6 +88,7 @@ impl Page<'_> {
         match name {
             "Span" => return "[duration](#durations-and-sizes)".to_owned(),
             "ByteSize" => return "[size](#durations-and-sizes)".to_owned(),
+            "Literal" => return "string, number or truth value".to_owned(),
             "FieldPath" | "KeyField" => return "[field path](#field-paths)".to_owned(),
             _ => {}
         }
@@ -173,7 +179,7 @@ fn every_mapping_of_the_schema_has_its_section() {
 fn the_examples_on_the_page_are_valid() {
     let page = std::fs::read_to_string(repository("docs/pipeline.md")).unwrap();
     let examples: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 2);
+    assert_eq!(examples.len(), 3);
     for example in examples {
         let loaded = flowstone::pipeline::parse(example, std::path::Path::new("."), &|_| None).unwrap();
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);

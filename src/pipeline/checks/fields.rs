@@ -4,7 +4,7 @@ use super::super::join;
 use super::super::problem::Report;
 use super::super::tree::Entry;
 use super::super::units::Span;
-use super::{Group, Item, Outline, Settings, Text, duplicates};
+use super::{Group, Item, Outline, Settings, Text, aggregates, duplicates};
 use crate::record::FieldPath;
 
 /// Stores commit once a second, and then it takes a while.
@@ -22,6 +22,9 @@ pub(super) fn check(outline: &Outline<'_>, report: &mut Report) {
     for operator in outline.group(Group::Operator) {
         if let Some(upsert) = operator.kind("upsert") {
             keyed(&upsert, report);
+        }
+        if let Some(aggregate) = operator.kind("aggregate") {
+            aggregates::check(&aggregate, report);
         }
         if let Some(fuse) = operator.kind("fuse") {
             fuse_paths(&fuse, report);
@@ -122,7 +125,7 @@ fn fuse_paths(fuse: &Settings<'_>, report: &mut Report) {
     }
 }
 
-fn single_value(path: &Text<'_>, report: &mut Report) {
+pub(super) fn single_value(path: &Text<'_>, report: &mut Report) {
     if path.text.parse::<FieldPath>().is_ok_and(|parsed| parsed.fans_out()) {
         path.problem(report, format!("one value is needed, and \"*\" in {:?} stands for several", path.text), None);
     }

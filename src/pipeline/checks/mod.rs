@@ -6,6 +6,7 @@
 use super::problem::{Place, Report};
 use super::tree::{Content, Entry, Node};
 
+mod aggregates;
 mod fields;
 mod kafka;
 mod names;

@@ -34,7 +34,11 @@ pub(super) fn check(outline: &Outline<'_>, report: &mut Report) {
 
 /// What an operator reads.
 fn reads<'t>(operator: &Item<'t>) -> Vec<Text<'t>> {
-    ["fuse", "upsert"].into_iter().filter_map(|kind| operator.kind(kind)).flat_map(|s| s.texts("from")).collect()
+    ["fuse", "aggregate", "upsert"]
+        .into_iter()
+        .filter_map(|kind| operator.kind(kind))
+        .flat_map(|s| s.texts("from"))
+        .collect()
 }
 
 /// Where a table reads how operations stand. Without a key, or if it is no table, that is reported elsewhere.
@@ -71,38 +75,86 @@ fn operations_from(outline: &Outline<'_>, table: &Item<'_>, from: &Text<'_>, rep
     }
 }
 
+/// What an operator may read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Fuse,
+    Aggregate,
+    Upsert,
+}
+
+impl Reader {
+    fn of(operator: &Item<'_>) -> Self {
+        match () {
+            () if operator.is("fuse") => Reader::Fuse,
+            () if operator.is("aggregate") => Reader::Aggregate,
+            () => Reader::Upsert,
+        }
+    }
+
+    /// In words, what it reads.
+    fn rule(self) -> &'static str {
+        match self {
+            Reader::Fuse => "fuse reads a source with a key or an upsert",
+            Reader::Aggregate => "aggregate reads a source with a key, an upsert or a fuse",
+            Reader::Upsert => "upsert reads sources without a key",
+        }
+    }
+
+    fn reads(self, operator: &Item<'_>) -> bool {
+        match self {
+            // One of no known kind is reported elsewhere.
+            Reader::Fuse => !operator.is("fuse") && !operator.is("aggregate"),
+            Reader::Aggregate => !operator.is("aggregate"),
+            Reader::Upsert => false,
+        }
+    }
+}
+
 fn operator_from(outline: &Outline<'_>, operator: &Item<'_>, from: &Text<'_>, report: &mut Report) {
-    let fuse = operator.is("fuse");
-    let reader =
-        if fuse { "fuse reads a source with a key or an upsert" } else { "upsert reads sources without a key" };
+    let kind = Reader::of(operator);
+    let reader = kind.rule();
     let Some(target) = outline.find(from.text) else {
         let node = from.text.split_once('.').and_then(|(node, _)| outline.find(node));
-        if node.is_some_and(|node| node.is("fuse")) || from.text == DEAD_LETTERS {
+        if node.is_some_and(rejects) || from.text == DEAD_LETTERS {
             return from.problem(report, format!("{reader}; only sinks read {:?}", from.text), None);
         }
-        let fits = |item: &&Item<'_>| item.group == Group::Source || (fuse && item.is("upsert"));
+        let fits = |item: &&Item<'_>| match item.group {
+            Group::Source => true,
+            Group::Operator => ["fuse", "aggregate", "upsert"].into_iter().any(|k| item.is(k)) && kind.reads(item),
+            Group::Sink => false,
+        };
         let valid = outline.items.iter().filter(fits).map(|item| item.name);
-        let what = if fuse { "no source or operator" } else { "no source" };
+        let what = if kind == Reader::Upsert { "no source" } else { "no source or operator" };
         return from.problem(report, format!("{what} is named {:?}", from.text), name_hint(from.text, valid));
     };
     let name = target.name;
-    match (target.group, fuse) {
-        (Group::Source, true) if !target.is_keyed() => {
+    match (target.group, kind) {
+        (Group::Source, Reader::Fuse | Reader::Aggregate) if !target.is_keyed() => {
             let hint = format!("say which field identifies a row: {}.key", target.path());
             from.problem(report, format!("{reader}, and the source {name:?} has no key"), Some(hint));
         }
-        (Group::Source, false) if target.is_keyed() => {
+        (Group::Source, Reader::Upsert) if target.is_keyed() => {
             let hint = format!("remove {}.key: the upsert has one", target.path());
             from.problem(report, format!("{reader}, and the source {name:?} has a key"), Some(hint));
         }
         (Group::Source, _) => {}
-        (Group::Operator, true) if target.is("upsert") || !target.is("fuse") => {}
+        (Group::Operator, _) if kind.reads(target) => {}
         (Group::Operator, _) => {
-            let kind = if target.is("fuse") { "a fuse" } else { "an upsert" };
+            let kind = match Reader::of(target) {
+                Reader::Fuse => "a fuse",
+                Reader::Aggregate => "an aggregate",
+                Reader::Upsert => "an upsert",
+            };
             from.problem(report, format!("{reader}, and {name:?} is {kind}"), None);
         }
         (Group::Sink, _) => from.problem(report, format!("{reader}, and {name:?} is a sink"), None),
     }
+}
+
+/// Whether there is a collection of what it can not use.
+fn rejects(item: &Item<'_>) -> bool {
+    item.is("fuse") || item.is("aggregate")
 }
 
 fn sink_from(outline: &Outline<'_>, sink: &Item<'_>, from: &Text<'_>, report: &mut Report) {
@@ -116,13 +168,14 @@ fn sink_from(outline: &Outline<'_>, sink: &Item<'_>, from: &Text<'_>, report: &m
         (Some(_), _) => {}
         (None, _) if from.text == DEAD_LETTERS => {}
         (None, Some((node, part))) if outline.find(node).is_some_and(|node| node.group != Group::Sink) => {
-            let is_fuse = outline.find(node).is_some_and(|node| node.is("fuse"));
+            let rejects = outline.find(node).is_some_and(rejects);
             if part != "rejected" {
-                let hint = is_fuse.then(|| format!("did you mean \"{node}.rejected\"?"));
+                let hint = rejects.then(|| format!("did you mean \"{node}.rejected\"?"));
                 return from.problem(report, format!("{node:?} has no part {part:?}"), hint);
             }
-            if !is_fuse {
-                return from.problem(report, format!("only a fuse rejects documents, and {node:?} is none"), None);
+            if !rejects {
+                let message = format!("only a fuse or an aggregate rejects anything, and {node:?} is neither");
+                return from.problem(report, message, None);
             }
         }
         (None, _) => {
@@ -142,7 +195,7 @@ fn sink_from(outline: &Outline<'_>, sink: &Item<'_>, from: &Text<'_>, report: &m
 fn collections(outline: &Outline<'_>) -> Vec<String> {
     let readable = outline.items.iter().filter(|item| item.group != Group::Sink);
     let names = readable.flat_map(|item| {
-        let rejected = item.is("fuse").then(|| format!("{}.rejected", item.name));
+        let rejected = rejects(item).then(|| format!("{}.rejected", item.name));
         [Some(item.name.to_owned()), rejected].into_iter().flatten()
     });
     names.chain([DEAD_LETTERS.to_owned()]).collect()

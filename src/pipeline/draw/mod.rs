@@ -119,8 +119,8 @@ impl Graph {
     fn operators(&mut self, pipeline: &Pipeline) -> Vec<(usize, &'static str)> {
         let mut rejecting = Vec::new();
         for (name, operator) in &pipeline.operators {
-            let vertex = match (&operator.fuse, &operator.upsert) {
-                (Some(fuse), _) => {
+            let vertex = match (&operator.fuse, &operator.upsert, &operator.aggregate) {
+                (Some(fuse), ..) => {
                     let emit = match fuse.emit {
                         super::Emit::Buckets => format!("buckets of {}", fuse.bucket),
                         super::Emit::Runs => format!("runs of buckets of {}", fuse.bucket),
@@ -128,23 +128,34 @@ impl Graph {
                     };
                     self.vertex(Shape::Operator, vec![name.clone(), format!("fuse by {}", fuse.by), emit])
                 }
-                (_, Some(upsert)) => {
+                (_, Some(upsert), _) => {
                     let lines = vec![name.clone(), format!("upsert: table by {}", paths(&upsert.key))];
                     let vertex = self.vertex(Shape::Table, lines);
                     rejecting.push((vertex, "unreadable"));
                     vertex
                 }
-                (None, None) => self.vertex(Shape::Operator, vec![name.clone()]),
+                (_, _, Some(aggregate)) => {
+                    let names = |names: Vec<&String>| names.into_iter().cloned().collect::<Vec<_>>().join(", ");
+                    let by = match names(aggregate.by.keys().collect()) {
+                        by if by.is_empty() => "aggregate".to_owned(),
+                        by => format!("aggregate by {by}"),
+                    };
+                    self.vertex(Shape::Operator, vec![name.clone(), by, names(aggregate.compute.keys().collect())])
+                }
+                (None, None, None) => self.vertex(Shape::Operator, vec![name.clone()]),
             };
             self.named.insert(name.clone(), vertex);
         }
         // In a second pass: an operator may read one that comes after it in the file.
         for (name, operator) in &pipeline.operators {
+            let documents = |from: &String| pipeline.operators.get(from).is_some_and(|op| op.fuse.is_some());
             let fuse = operator.fuse.iter().map(|fuse| (&fuse.from, "rows"));
+            let aggregate = operator.aggregate.iter().map(|aggregate| &aggregate.from);
+            let aggregate = aggregate.map(|from| (from, if documents(from) { "documents" } else { "rows" }));
             let upsert = operator.upsert.iter().flat_map(|upsert| upsert.from.as_slice()).map(|from| (from, "records"));
             let operations = operator.upsert.iter().filter_map(|upsert| upsert.operations.as_ref());
             let operations = operations.map(|operations| (operations.from(), "operations"));
-            let records = fuse.chain(upsert).map(|(from, label)| (from.as_str(), label));
+            let records = fuse.chain(aggregate).chain(upsert).map(|(from, label)| (from.as_str(), label));
             for (from, label) in records.chain(operations) {
                 if let (Some(from), Some(to)) = (self.named.get(from), self.named.get(name)) {
                     self.edge(*from, *to, label);

@@ -256,8 +256,8 @@ impl<'a> Opening<'a> {
             };
             now.store = store.map(|store| store.id.clone());
             now.mark = mark.clone().or(now.mark);
-            // Fuses put their refusals among the dead letters without a journal: hydration must not pass what is not written.
-            now.stream = stream && (sink.from != Collection::DeadLetters || self.plan.fuses.is_empty());
+            // Operators put their refusals among the dead letters without a journal: hydration must not pass what is not written.
+            now.stream = stream && (sink.from != Collection::DeadLetters || self.plan.operators().next().is_none());
             filled |= now.standing == Standing::Filling { at: fill };
             if self.state.sinks.get(&sink.name) != Some(&now) {
                 entry.sinks.insert(sink.name.clone(), Some(now));

@@ -1,0 +1,212 @@
+//! `aggregate` in the pipeline file.
+
+use std::borrow::Cow;
+
+use indexmap::IndexMap;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::model::OneOrMany;
+use crate::record::decimal::Decimal;
+use crate::record::{Computed, Condition, FieldPath, Function, Test};
+
+/// Counts and adds up rows, by group: one row for each group that has any, kept up to date.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AggregateSpec {
+    /// A keyed source, an `upsert` or a `fuse`.
+    pub from: String,
+    /// The fields that make a group: their names in its document, each with the path of its value, a string or an integer. With
+    /// `*` in a path the row belongs to a group for each value. By default all rows are one group.
+    #[serde(default)]
+    pub by: IndexMap<String, FieldPath>,
+    /// What is computed: the names of further fields of the document, and how.
+    #[schemars(extend("minProperties" = 1))]
+    pub compute: IndexMap<String, ComputeSpec>,
+}
+
+/// How a field is computed.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ComputeSpec {
+    /// A function of rows as they are.
+    Name(ComputeName),
+    /// A function of one of their fields.
+    Fields(Box<ComputeFields>),
+}
+
+/// A function of rows as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ComputeName {
+    /// How many there are.
+    Count,
+}
+
+/// A function of a field. Rows that lack it count for nothing; with `*` in its path all values of a row count.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["count"] }, { "required": ["sum"] }, { "required": ["avg"] }, { "required": ["min"] }, { "required": ["max"] }, { "required": ["distinct"] }, { "required": ["histogram"] }, { "required": ["top"] }, { "required": ["first"] }, { "required": ["last"] }]))]
+pub struct ComputeFields {
+    /// How many values there are.
+    pub count: Option<FieldPath>,
+    /// The sum of numbers, exact to the 18th digit after the point; `null` if there are none.
+    pub sum: Option<FieldPath>,
+    /// Their mean, rounded to the 18th digit after the point; `null` if there are none.
+    pub avg: Option<FieldPath>,
+    /// The least value: truth values before numbers before strings; `null` if there are none.
+    pub min: Option<FieldPath>,
+    /// The greatest value; `null` if there are none.
+    pub max: Option<FieldPath>,
+    /// How many values there are that differ.
+    pub distinct: Option<FieldPath>,
+    /// How often each value is there: an object. Values that are objects of whole numbers are added up.
+    pub histogram: Option<FieldPath>,
+    /// The rows with the greatest values: a list.
+    pub top: Option<TopSpec>,
+    /// A field of the row with the least value, such as the earliest one; `null` if there is none.
+    pub first: Option<EndSpec>,
+    /// A field of the row with the greatest value, such as the latest one; `null` if there is none.
+    pub last: Option<EndSpec>,
+    /// Which rows count: paths of fields, and what each must be: a value, a list of values, or a mapping. Values are compared
+    /// by their text.
+    #[serde(rename = "where", default, skip_serializing_if = "IndexMap::is_empty")]
+    pub conditions: IndexMap<String, ConditionSpec>,
+}
+
+/// The rows with the greatest values, each as `{"key": …, "by": …}`. Of equal ones the one with the lesser row key comes first.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TopSpec {
+    /// So many rows at most.
+    #[schemars(range(min = 1))]
+    pub k: u32,
+    /// The value: a number, a string, or a truth value.
+    pub by: FieldPath,
+    /// A field that is shown as `of`; rows that lack it are passed over.
+    pub of: Option<FieldPath>,
+}
+
+/// A field of the first or the last row. Of several rows with the same value the one with the least row key is taken.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EndSpec {
+    /// The field that is shown, of any type. Rows that lack it are passed over.
+    pub of: FieldPath,
+    /// The value by which rows are ordered, such as a time: a number, or a string.
+    pub by: FieldPath,
+}
+
+/// What a field must be.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ConditionSpec {
+    /// This value.
+    One(Literal),
+    /// One of these values.
+    Many(#[schemars(length(min = 1))] Vec<Literal>),
+    /// As the mapping says.
+    Fields(ConditionFields),
+}
+
+/// What a field must be; all that is said must hold.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
+pub struct ConditionFields {
+    /// None of these values. A missing field is none of them.
+    pub not: Option<OneOrMany<Literal>>,
+    /// A number that is not less.
+    pub at_least: Option<Literal>,
+    /// A number that is greater.
+    pub above: Option<Literal>,
+    /// A number that is not greater.
+    pub at_most: Option<Literal>,
+    /// A number that is less.
+    pub below: Option<Literal>,
+}
+
+/// A string, a number, or a truth value; its text counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Literal(pub String);
+
+impl JsonSchema for Literal {
+    fn schema_name() -> Cow<'static, str> {
+        "Literal".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "number", "boolean"],
+            "description": "a string, a number, true or false"
+        })
+    }
+}
+
+impl ComputeSpec {
+    /// The field, compiled.
+    ///
+    /// # Panics
+    /// If there is no function or several, or something that can not be read, which validation sees to.
+    pub fn computed(&self, name: &str) -> Computed {
+        let name = name.to_owned();
+        match self {
+            ComputeSpec::Name(ComputeName::Count) => {
+                Computed { name, function: Function::Rows, conditions: Vec::new() }
+            }
+            ComputeSpec::Fields(fields) => {
+                let conditions = fields.conditions.iter().flat_map(|(path, spec)| spec.conditions(path));
+                Computed { name, function: fields.function(), conditions: conditions.collect() }
+            }
+        }
+    }
+}
+
+impl ComputeFields {
+    fn function(&self) -> Function {
+        let ComputeFields { count, sum, avg, min, max, distinct, histogram, top, first, last, conditions: _ } =
+            self.clone();
+        let end = |spec: EndSpec, is_last| Function::End { is_last, by: spec.by, of: spec.of };
+        let functions = [
+            count.map(Function::Count),
+            sum.map(Function::Sum),
+            avg.map(Function::Average),
+            min.map(Function::Min),
+            max.map(Function::Max),
+            distinct.map(Function::Distinct),
+            histogram.map(Function::Histogram),
+            top.map(|TopSpec { k, by, of }| Function::Top { k: k as usize, by, of }),
+            first.map(|spec| end(spec, false)),
+            last.map(|spec| end(spec, true)),
+        ];
+        functions.into_iter().flatten().next().expect("validated: there is exactly one")
+    }
+}
+
+impl ConditionSpec {
+    fn conditions(&self, path: &str) -> Vec<Condition> {
+        let path: FieldPath = path.parse().expect("validated: it is a path");
+        let texts = |literals: &[Literal]| literals.iter().map(|literal| literal.0.as_str().into()).collect();
+        let tests = match self {
+            ConditionSpec::One(literal) => vec![Test::Is(texts(std::slice::from_ref(literal)))],
+            ConditionSpec::Many(literals) => vec![Test::Is(texts(literals))],
+            ConditionSpec::Fields(fields) => {
+                let bound = |literal: &Option<Literal>, too| {
+                    let number = |literal: &Literal| Decimal::parse(&literal.0).expect("validated: it is a number");
+                    literal.as_ref().map(|literal| (number(literal), too))
+                };
+                let bounds = [
+                    (bound(&fields.at_least, true), None),
+                    (bound(&fields.above, false), None),
+                    (None, bound(&fields.at_most, true)),
+                    (None, bound(&fields.below, false)),
+                ];
+                let bounds = bounds.into_iter().filter(|(from, to)| from.is_some() || to.is_some());
+                let within = bounds.map(|(from, to)| Test::Within { from, to });
+                let not = fields.not.iter().map(|not| Test::IsNot(texts(not.as_slice())));
+                within.chain(not).collect()
+            }
+        };
+        tests.into_iter().map(|test| Condition { path: path.clone(), test }).collect()
+    }
+}

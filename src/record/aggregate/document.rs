@@ -1,0 +1,124 @@
+//! The row and the document of a group.
+
+use flowstone_operators::aggregate::{Bag, Group};
+use serde::{Deserialize, Serialize};
+
+use super::fields::{Field, Fields, GroupKey};
+use super::ranked::Ranked;
+use super::spec::{AggregateSpec, Function};
+use crate::record::decimal::{Decimal, write_sum};
+use crate::record::scalar::{write_integer, write_string};
+
+/// The row of a group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Grouped {
+    /// Its key.
+    pub key: GroupKey,
+    /// Its document: JSON text.
+    pub document: Box<str>,
+}
+
+/// Makes documents of what is known of groups.
+pub(crate) struct Results {
+    /// `"name":` of each field of `by`.
+    by: Vec<Box<[u8]>>,
+    /// The same of those that are computed, and how; with the place of those that read a field.
+    compute: Vec<(Box<[u8]>, Function, Option<usize>)>,
+    buffer: Vec<u8>,
+}
+
+impl Results {
+    pub(crate) fn new(spec: &AggregateSpec) -> Self {
+        let label = |name: &str| {
+            let mut label = Vec::new();
+            write_string(name, &mut label);
+            label.push(b':');
+            label.into_boxed_slice()
+        };
+        let mut next = 0;
+        let compute = spec.compute.iter().map(|computed| {
+            let place = computed.reads_fields().then_some(next);
+            next += usize::from(computed.reads_fields());
+            (label(&computed.name), computed.function.clone(), place)
+        });
+        let compute = compute.collect();
+        Results { by: spec.by.iter().map(|(name, _)| label(name)).collect(), compute, buffer: Vec::new() }
+    }
+
+    /// The row of a group.
+    pub(crate) fn row(&mut self, key: &GroupKey, group: &Group<Fields>) -> Grouped {
+        let out = &mut self.buffer;
+        out.clear();
+        for (label, part) in self.by.iter().zip(key.by.parts()) {
+            out.push(b',');
+            out.extend_from_slice(label);
+            part.write_json(out);
+        }
+        for (label, function, place) in &self.compute {
+            out.push(b',');
+            out.extend_from_slice(label);
+            match place {
+                Some(place) => write(function, group.of.get(*place), out),
+                None => write_integer(group.rows, out),
+            }
+        }
+        let members = std::str::from_utf8(out.get(1..).unwrap_or_default()).expect("JSON text");
+        Grouped { key: key.clone(), document: ["{", members, "}"].concat().into() }
+    }
+}
+
+fn write(function: &Function, field: &Field, out: &mut Vec<u8>) {
+    match (function, field) {
+        (Function::Rows | Function::Count(_), Field::Count(count)) => write_integer(*count, out),
+        (Function::Distinct(_), Field::Bag(bag)) => write_integer(bag.distinct() as i64, out),
+        (Function::Rows | Function::Count(_) | Function::Distinct(_), _) => out.push(b'0'),
+        (Function::Sum(_), Field::Sum(sum, count)) if *count > 0 => write_sum(sum, out),
+        (Function::Average(_), Field::Sum(sum, count)) if *count > 0 => {
+            let units = sum.divided_by(*count).expect("a mean is no greater than its greatest number");
+            Decimal::of_units(units).write_json(out);
+        }
+        (Function::Min(_), Field::Bag(bag)) => or_null(bag.min(), out, |value, out| value.write_json(out)),
+        (Function::Max(_), Field::Bag(bag)) => or_null(bag.max(), out, |value, out| value.write_json(out)),
+        (Function::Histogram(_), Field::Histogram(bag)) => histogram(bag, out),
+        (Function::Histogram(_), _) => out.extend_from_slice(b"{}"),
+        (Function::Top { k, .. }, Field::Ranked(bag)) => top(bag, *k, out),
+        (Function::Top { .. }, _) => out.extend_from_slice(b"[]"),
+        (Function::End { .. }, Field::Ranked(bag)) => {
+            or_null(bag.min().and_then(|first| first.of.as_ref()), out, |of, out| out.extend_from_slice(of.as_bytes()));
+        }
+        _ => out.extend_from_slice(b"null"),
+    }
+}
+
+fn or_null<T>(value: Option<T>, out: &mut Vec<u8>, write: impl FnOnce(T, &mut Vec<u8>)) {
+    match value {
+        Some(value) => write(value, out),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// The first rows, each as often as it is there.
+fn top(bag: &Bag<Ranked>, k: usize, out: &mut Vec<u8>) {
+    let rows = bag.iter().flat_map(|(row, times)| std::iter::repeat_n(row, usize::try_from(times).unwrap_or(0)));
+    out.push(b'[');
+    for (n, row) in rows.take(k).enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        row.write_entry(out);
+    }
+    out.push(b']');
+}
+
+fn histogram(bag: &Bag<std::sync::Arc<str>>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (n, (name, times)) in bag.iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        write_string(name, out);
+        out.push(b':');
+        write_integer(times, out);
+    }
+    out.push(b'}');
+}

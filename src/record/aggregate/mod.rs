@@ -1,0 +1,29 @@
+//! Aggregation of rows: what a row gives to which groups, and the documents of groups.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `spec` | what an `aggregate` is asked for |
+//! | `condition` | which rows count |
+//! | `value` | values of fields, as they are compared and counted |
+//! | `fan_out` | the groups of a row |
+//! | `contribution` | what a row gives to its groups |
+//! | `ranked` | rows of a group in an order |
+//! | `fields` | what is known of a group, function by function |
+//! | `document` | the row and the document of a group |
+
+mod condition;
+mod contribution;
+mod document;
+mod fan_out;
+mod fields;
+mod ranked;
+mod spec;
+mod value;
+
+pub use condition::{Condition, Test};
+pub(crate) use contribution::Contributor;
+pub use document::Grouped;
+pub(crate) use document::Results;
+pub(crate) use fields::Fields;
+pub use fields::GroupKey;
+pub use spec::{AggregateSpec, Computed, Function};

@@ -155,6 +155,13 @@ def backfill(flowstone, place, text, workers=1):
     return common.run([flowstone, "backfill", "pipeline.yaml", "--json", "--workers", str(workers)], place)
 
 
+def nothing(place):
+    """A source that has nothing, for runs that only make table and index."""
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "nothing.ndjson").write_text("")
+    return f'file: {{ paths: ["{place}/nothing.ndjson"] }}'
+
+
 def unique(name):
     unique.count += 1
     return f"{name}_{os.getpid()}_{unique.count}"

@@ -54,7 +54,7 @@ pub fn main(args: Args) -> Result<(), Failure> {
 }
 
 async fn load(args: Args, bodies: Vec<Bytes>) -> Result<(), Failure> {
-    let http = reqwest::Client::builder().no_proxy().build()?;
+    let http = crate::http()?;
     let url = format!("{}/{}", args.url, args.index);
     let (bodies, next) = (Arc::new(bodies), Arc::new(AtomicUsize::new(0)));
     let mut tasks = Vec::new();

@@ -151,7 +151,7 @@ fn rows(node: &str, keyspace: &str, sent: &Sent, count: u64, deadline: Instant) 
 
 fn documents(url: &str, index: &str, sent: &Sent, count: u64, deadline: Instant) -> Result<Seen, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let http = reqwest::Client::builder().no_proxy().build()?;
+    let http = crate::http()?;
     let url = format!("{url}/{index}/_search?filter_path=hits.hits.fields");
     watch(sent, count, deadline, |from| {
         let query = json!({

@@ -63,6 +63,13 @@ enum Command {
     Fresh(fresh::Args),
 }
 
+/// An HTTP client that goes straight to the server.
+fn http() -> reqwest::Result<reqwest::Client> {
+    // One for the process: it may be there already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build()
+}
+
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Consume(args) => consume::main(&args),

@@ -55,8 +55,11 @@ impl Client {
             Isolation::ReadUncommitted => "read_uncommitted",
         };
         let mut settings = spec.options.clone();
-        // Of each partition: what is fetched ahead is bounded.
-        settings.entry("queued.max.messages.kbytes".to_owned()).or_insert_with(|| "8192".to_owned());
+        // Of each partition: what is fetched ahead is bounded. By default librdkafka fetches nothing for a second once that
+        // is full, and it is empty again after some milliseconds.
+        for (option, value) in [("queued.max.messages.kbytes", "8192"), ("fetch.queue.backoff.ms", "10")] {
+            settings.entry(option.to_owned()).or_insert_with(|| value.to_owned());
+        }
         let ours = [
             ("group.id", group),
             ("enable.auto.commit", "false"),

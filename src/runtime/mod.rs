@@ -7,14 +7,14 @@
 //! | `nodes` | what has changed in the pipeline since |
 //! | [`forecast`] | what the next run would do, for people |
 //! | [`cluster`](Cluster) | several processes |
-//! | `dataflow`, `tables`, `fusion` | which operator feeds which |
+//! | `dataflow`, `tables`, `fusion`, `aggregation` | which operator feeds which |
 //! | [`clock`] | when epochs open and close, and which are hidden |
 //! | [`control`](Control) | stop, failure, phase: what all threads share |
 //! | [`metrics`], `memory` | what is counted; what the process may take |
 //! | `setup`, `stores` | what all workers share; the stores that sinks write to |
 
-pub mod aggregation;
-mod clock;
+mod aggregation;
+pub mod clock;
 mod cluster;
 mod control;
 mod dataflow;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use differential_dataflow::AsCollection;
-use flowstone_operators::aggregate::{AggregateOptions, Bag, Group, Sum, aggregate};
+use flowstone_operators::aggregate::{AggregateOptions, Bag, Group, Sum, aggregate, roll_up};
 use flowstone_operators::testing::{accumulate, run};
 use proptest::prelude::*;
 
@@ -115,6 +115,49 @@ proptest! {
             all.retain(|epoch, _| *epoch > quiet);
             let options = AggregateOptions::default().with_quiet_through(quiet);
             prop_assert_eq!(aggregated(workers, updates.clone(), options), all);
+        }
+    }
+}
+
+/// Of so many groups each: `(level, group)`, all on one worker of which the route is that of the last level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+struct Nested {
+    level: u8,
+    group: u32,
+}
+
+impl flowstone_operators::route::Route for Nested {
+    fn route(&self) -> u64 {
+        [self.group / 4, self.group / 2, self.group][usize::from(self.level)].route()
+    }
+}
+
+fn above(key: &Nested, larger: &mut Vec<Nested>) {
+    larger.extend((key.level < 2).then_some(Nested { level: key.level + 1, group: key.group / 2 }));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 50, ..ProptestConfig::default() })]
+
+    /// Larger groups made of smaller ones are those that all rows would have made.
+    #[test]
+    fn rolling_up_is_giving_each_row_to_all_levels(epochs in epochs(), quiet in prop::option::of(0..3u64)) {
+        let (updates, _) = changes(&epochs);
+        let options = quiet.map_or_else(AggregateOptions::default, |quiet| AggregateOptions::default().with_quiet_through(quiet));
+        for workers in 1..=3 {
+            let result = |key: &Nested, group: &Group<State>| Some((*key, result(&key.group, group)?));
+            let with = options.clone();
+            let rolled = run(workers, updates.clone(), move |stream| {
+                let rows = stream.as_collection();
+                let rows = rows.map(|(group, v)| (Nested { level: 0, group }, (i128::from(v), v)));
+                roll_up(rows, with.clone(), above, result).inner
+            });
+            let with = options.clone();
+            let given = run(workers, updates.clone(), move |stream| {
+                let levels = |(group, v): Row| (0..3u8).map(move |level| (Nested { level, group: group >> level }, (i128::from(v), v)));
+                aggregate(stream.as_collection().flat_map(levels), with.clone(), result).inner
+            });
+            prop_assert_eq!(rolled, given, "{} workers", workers);
         }
     }
 }

@@ -7,8 +7,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::model::OneOrMany;
+use super::units::Span;
 use crate::record::decimal::Decimal;
-use crate::record::{Computed, Condition, FieldPath, Function, Test};
+use crate::record::{self, Computed, Condition, FieldPath, Function, Test, Windows};
 
 /// Counts and adds up rows, by group: one row for each group that has any, kept up to date.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -20,9 +21,76 @@ pub struct AggregateSpec {
     /// `*` in a path the row belongs to a group for each value. By default all rows are one group.
     #[serde(default)]
     pub by: IndexMap<String, FieldPath>,
+    /// Computes it by windows of event time, each with a row of its own; by default over all time.
+    pub window: Option<WindowSpec>,
     /// What is computed: the names of further fields of the document, and how.
     #[schemars(extend("minProperties" = 1))]
     pub compute: IndexMap<String, ComputeSpec>,
+}
+
+/// Windows of event time, counted from 1970 on: days are those of UTC. Documents have `window_start_ns` and `window_end_ns`,
+/// and so has the row key.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["every"] }, { "required": ["hop"] }]))]
+pub struct WindowSpec {
+    /// The field that holds a row's time: an integer, or an RFC 3339 time. A row without one can not be used.
+    pub time: FieldPath,
+    /// What an integer counts.
+    #[serde(default)]
+    pub unit: TimeUnit,
+    /// Windows one beside the other, of each of these lengths: larger ones are made of smaller ones.
+    pub every: Option<OneOrMany<Span>>,
+    /// Windows that overlap.
+    pub hop: Option<HopSpec>,
+}
+
+/// Windows that overlap: one of this length starts each `every`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HopSpec {
+    /// How long each is: a multiple of `every`.
+    pub length: Span,
+    /// How much later each starts than the one before.
+    pub every: Span,
+}
+
+/// What an integer counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TimeUnit {
+    /// Nanoseconds.
+    #[default]
+    Ns,
+    /// Microseconds.
+    Us,
+    /// Milliseconds.
+    Ms,
+    /// Seconds.
+    S,
+}
+
+impl WindowSpec {
+    /// Compiled.
+    ///
+    /// # Panics
+    /// If no windows are asked for, which validation sees to.
+    pub fn compiled(&self) -> record::WindowSpec {
+        let unit_ns = match self.unit {
+            TimeUnit::Ns => 1,
+            TimeUnit::Us => 1_000,
+            TimeUnit::Ms => 1_000_000,
+            TimeUnit::S => 1_000_000_000,
+        };
+        let windows = match (&self.every, &self.hop) {
+            (Some(lengths), _) => Windows::Tumbling(lengths.as_slice().iter().map(Span::nanos).collect()),
+            (_, Some(HopSpec { length, every })) => {
+                Windows::Hopping { length_ns: length.nanos(), every_ns: every.nanos() }
+            }
+            (None, None) => unreachable!("validated: there is one"),
+        };
+        record::WindowSpec { time: self.time.clone(), unit_ns, windows }
+    }
 }
 
 /// How a field is computed.

@@ -366,7 +366,8 @@ fn facet_spec(spec: &FuseSpec) -> FacetSpec {
 fn aggregate_spec(spec: &model::AggregateSpec) -> AggregateSpec {
     let by = spec.by.iter().map(|(name, path)| (name.clone(), path.clone()));
     let compute = spec.compute.iter().map(|(name, spec)| spec.computed(name));
-    AggregateSpec { by: by.collect(), compute: compute.collect() }
+    let window = spec.window.as_ref().map(|window| window.compiled());
+    AggregateSpec { by: by.collect(), window, compute: compute.collect() }
 }
 
 fn fuse_options(spec: &FuseSpec) -> FuseOptions<[u8]> {

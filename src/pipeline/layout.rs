@@ -38,8 +38,10 @@ impl Plan {
             Collection::Moments(at) => at,
             Collection::Table(at) => return Layout::Rows { key: self.tables[at].decode.key.clone() },
             Collection::Groups(at) => {
-                let by = self.aggregates[at].spec.by.iter();
-                return Layout::Rows { key: by.map(|(name, _)| FieldPath::of_member(name)).collect() };
+                let spec = &self.aggregates[at].spec;
+                let bounds = spec.window.iter().flat_map(|_| ["window_start_ns", "window_end_ns"]);
+                let names = spec.by.iter().map(|(name, _)| name.as_str()).chain(bounds);
+                return Layout::Rows { key: names.map(FieldPath::of_member).collect() };
             }
             Collection::Rejected(_) | Collection::Unusable(_) | Collection::DeadLetters => {
                 return Layout::Rows { key: Vec::new() };

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::aggregation::{
-    AggregateSpec, ComputeFields, ComputeName, ComputeSpec, ConditionFields, ConditionSpec, EndSpec, Literal, TopSpec,
+    AggregateSpec, ComputeFields, ComputeName, ComputeSpec, ConditionFields, ConditionSpec, EndSpec, HopSpec, Literal,
+    TimeUnit, TopSpec, WindowSpec,
 };
 pub use super::remote::{CassandraSink, ElasticsearchSink};
 pub use super::topics::{Isolation, KafkaFormat, KafkaSink, KafkaSource, KafkaStart, KeyField, MessageKey};

@@ -16,7 +16,9 @@ mod scalar;
 mod select;
 mod versioned;
 
-pub use aggregate::{AggregateSpec, Computed, Condition, Function, GroupKey, Grouped, Test};
+pub use aggregate::{
+    AggregateSpec, Computed, Condition, Function, GroupKey, Grouped, Test, Window, WindowSpec, Windows,
+};
 pub(crate) use aggregate::{Contributor, Fields, Results};
 pub use decode::{DecodeSpec, Decoder, FacetSpec, OperationDecoder, OperationSpec, OperationsSpec};
 pub use fused::{Fused, Fuser};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use differential_dataflow::{AsCollection, VecCollection};
-use flowstone_operators::aggregate::{Accumulator, AggregateOptions, Group, aggregate};
+use flowstone_operators::aggregate::{Accumulator, AggregateOptions, Group, aggregate, roll_up};
 use flowstone_operators::pace::Pace;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -38,7 +38,17 @@ pub(super) fn groups_of<'scope>(
     };
     let (contributions, unusable) = contributions(rows, plan);
     let mut results = Results::new(&plan.spec);
-    let groups = aggregate(contributions, options, move |key, group: &Group<Fields>| Some(results.row(key, group)));
+    let groups = match plan.spec.window.clone() {
+        None => aggregate(contributions, options, move |key, group: &Group<Fields>| Some(results.row(key, group))),
+        Some(window) => {
+            let windows = window.clone();
+            let above = move |key: &GroupKey, larger: &mut Vec<GroupKey>| windows.above(key, larger);
+            roll_up(contributions, options, above, move |key, group: &Group<Fields>| {
+                let is_shown = key.window.is_some_and(|of| window.is_shown(of));
+                is_shown.then(|| results.row(key, group))
+            })
+        }
+    };
     let groups = groups.inner.map(|(group, epoch, diff)| (Row::Group(Arc::new(group)), epoch, diff));
     (groups, unusable)
 }

@@ -10,7 +10,7 @@ use super::{golden, repository};
 const MARK: &str = "<!-- From here on made from the schema: REWRITE=1 cargo test --test pipeline -->\n";
 
 /// The sections of the page: a title, and the definition that it shows.
-const SECTIONS: [(&str, &str); 28] = [
+const SECTIONS: [(&str, &str); 30] = [
     ("The pipeline", ""),
     ("`dead_letters`", "DeadLetters"),
     ("`sources.NAME`", "SourceSpec"),
@@ -24,6 +24,8 @@ const SECTIONS: [(&str, &str); 28] = [
     ("`operators.NAME.fuse`", "FuseSpec"),
     ("`operators.NAME.fuse.range`", "RangeSpec"),
     ("`operators.NAME.aggregate`", "AggregateSpec"),
+    ("`operators.NAME.aggregate.window`", "WindowSpec"),
+    ("`operators.NAME.aggregate.window.hop`", "HopSpec"),
     ("`operators.NAME.aggregate.compute.NAME`", "ComputeFields"),
     ("`operators.NAME.aggregate.compute.NAME.top`", "TopSpec"),
     ("`operators.NAME.aggregate.compute.NAME.first` and `last`", "EndSpec"),

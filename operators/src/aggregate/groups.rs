@@ -30,9 +30,24 @@ impl<K: Hash + Eq, A: Accumulator> Groups<K, A> {
         change(self.groups.entry(key).or_default());
     }
 
-    /// All is loaded: groups that have come and gone meanwhile are no more.
-    pub(super) fn settle(&mut self) {
+    /// All is loaded: groups that have come and gone meanwhile are no more, and those above others are known, too.
+    pub(super) fn settle(&mut self, above: &impl Fn(&K, &mut Vec<K>)) {
         self.groups.retain(|_, group| group.rows != 0);
+        let mut larger = Vec::new();
+        let mut level: Changes<K, A> = Changes::new();
+        for (key, group) in &self.groups {
+            above(key, &mut larger);
+            larger.drain(..).for_each(|key| level.entry(key).or_default().merge(group.clone()));
+        }
+        while !level.is_empty() {
+            let mut next = Changes::new();
+            for (key, group) in level {
+                above(&key, &mut larger);
+                larger.drain(..).for_each(|key| next.entry(key).or_default().merge(group.clone()));
+                self.groups.entry(key).or_default().merge(group);
+            }
+            level = next;
+        }
     }
 
     /// Changes a group; tells `emit` its results before and after, if they differ. A group without rows has none.

@@ -27,6 +27,6 @@ mod sum;
 pub use accumulator::Accumulator;
 pub use bag::Bag;
 pub use group::Group;
-pub use operator::aggregate;
+pub use operator::{aggregate, roll_up};
 pub use options::AggregateOptions;
 pub use sum::Sum;

@@ -28,6 +28,27 @@ struct Ready<K, A> {
     epoch: u64,
     at: Capability<u64>,
     todo: std::vec::IntoIter<(K, Group<A>)>,
+    /// What they add to the groups above them, which are done after them.
+    above: Changes<K, A>,
+}
+
+impl<K: Ord + Hash, A: Accumulator> Ready<K, A> {
+    fn new(epoch: u64, at: Capability<u64>, changes: Changes<K, A>) -> Self {
+        Ready { epoch, at, todo: in_order(changes), above: Changes::new() }
+    }
+
+    fn next(&mut self) -> Option<(K, Group<A>)> {
+        self.todo.next().or_else(|| {
+            self.todo = in_order(std::mem::take(&mut self.above));
+            self.todo.next()
+        })
+    }
+}
+
+fn in_order<K: Ord, A>(changes: Changes<K, A>) -> std::vec::IntoIter<(K, Group<A>)> {
+    let mut changes: Vec<_> = changes.into_iter().collect();
+    changes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    changes.into_iter()
 }
 
 /// Adds up the rows of each group, and keeps the result up to date.
@@ -80,14 +101,41 @@ where
     A::Input: 'static,
     O: Eq + Clone + 'static,
 {
+    roll_up(rows, options, |_, _| (), result)
+}
+
+/// The same for groups that are parts of others, such as minutes of hours: what a group comes to is added to those that `above`
+/// names, and from there to those above them. Rows are given to the smallest groups only.
+///
+/// **Law.** That of [`aggregate`], as if each row had been given to its group and to each one above it, directly or not, once
+/// for each way up.
+///
+/// Groups and those above them must have the same route, and there must be no way round. A group that is above others has no
+/// rows of its own.
+///
+/// **Cost.** Beyond that of [`aggregate`], [`Accumulator::merge`] for each group that an epoch changes and each one above it: it
+/// does not grow with the rows.
+pub fn roll_up<'scope, K, A, O>(
+    rows: VecCollection<'scope, u64, (K, A::Input), isize>,
+    options: AggregateOptions,
+    above: impl Fn(&K, &mut Vec<K>) + 'static,
+    result: impl FnMut(&K, &Group<A>) -> Option<O> + 'static,
+) -> VecCollection<'scope, u64, O, isize>
+where
+    K: ExchangeData + Ord + Hash + Clone + Route + Send,
+    A: Accumulator + ExchangeData,
+    A::Input: 'static,
+    O: Eq + Clone + 'static,
+{
     let peers = rows.inner.scope().peers();
     if peers == 1 {
         let add =
             |((key, input), epoch, diff): ((K, A::Input), u64, isize)| (key, Part::Row(input, diff as i64), epoch);
-        return build(rows.inner, Pipeline, options, add, result);
+        return build(rows.inner, Pipeline, options, add, (above, result));
     }
     let by_key = Exchange::new(move |(key, ..): &Partial<K, A>| owner(key.route(), peers));
-    build(partial(rows), by_key, options, |(key, group, epoch)| (key, Part::Group(group), epoch), result)
+    let add = |(key, group, epoch)| (key, Part::Group(group), epoch);
+    build(partial(rows), by_key, options, add, (above, result))
 }
 
 /// What comes in for a group.
@@ -110,7 +158,7 @@ fn build<'scope, K, A, O, D>(
     pact: impl ParallelizationContract<u64, Vec<D>>,
     options: AggregateOptions,
     part: impl Fn(D) -> (K, Part<A>, u64) + 'static,
-    mut result: impl FnMut(&K, &Group<A>) -> Option<O> + 'static,
+    (above, mut result): (impl Fn(&K, &mut Vec<K>) + 'static, impl FnMut(&K, &Group<A>) -> Option<O> + 'static),
 ) -> VecCollection<'scope, u64, O, isize>
 where
     K: ExchangeData + Ord + Hash + Clone + Send,
@@ -128,6 +176,7 @@ where
         let mut open: BTreeMap<u64, (Capability<u64>, Changes<K, A>)> = BTreeMap::new();
         let mut ready: VecDeque<Ready<K, A>> = VecDeque::new();
         let mut loading = options.quiet_through;
+        let mut larger = Vec::new();
         move |frontiers| {
             input.for_each_time(|time, data| {
                 for (key, part, epoch) in data.flat_map(|d| d.drain(..)).map(&part) {
@@ -141,31 +190,32 @@ where
                 }
             });
             if loading.is_some_and(|quiet| !frontiers[0].less_equal(&quiet)) {
-                groups.settle();
+                groups.settle(&above);
                 loading = None;
             }
             while let Some(entry) = open.first_entry().filter(|e| !frontiers[0].less_equal(e.key())) {
                 let (epoch, (at, changes)) = entry.remove_entry();
-                let mut todo: Vec<_> = changes.into_iter().collect();
-                todo.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-                ready.push_back(Ready { epoch, at, todo: todo.into_iter() });
+                ready.push_back(Ready::new(epoch, at, changes));
             }
 
             // After the end of the input nobody asks what there is: a backfill keeps nothing.
             let keep = !frontiers[0].is_empty() || ready.len() > 1;
             let mut output = output.activate();
             let mut emitted = 0;
-            while let Some(Ready { epoch, at, todo }) = ready.front_mut() {
+            while let Some(of) = ready.front_mut() {
+                let (epoch, at) = (of.epoch, of.at.clone());
                 let mut output = output.session(&at);
                 while emitted < FUEL {
                     if options.pace.lags() {
                         activator.activate_after(Pace::DELAY);
                         return;
                     }
-                    let Some((key, change)) = todo.next() else { break };
+                    let Some((key, change)) = of.next() else { break };
+                    above(&key, &mut larger);
+                    larger.drain(..).for_each(|key| of.above.entry(key).or_default().merge(change.clone()));
                     groups.change(key, change, keep, &mut result, |row, diff| {
                         emitted += 1;
-                        output.give((row, *epoch, diff));
+                        output.give((row, epoch, diff));
                     });
                 }
                 if emitted >= FUEL {

@@ -2,12 +2,37 @@
 
 use super::super::join;
 use super::super::problem::Report;
+use super::super::units::Span;
 use super::fields::single_value;
-use super::{Settings, Text};
+use super::{Settings, Text, duplicates};
 use crate::record::FieldPath;
 use crate::record::decimal::Decimal;
 
+/// A row is in so many windows at most that overlap.
+const MOST_PARTS: i64 = 1_000;
+
+/// A hundred years.
+const LONGEST: Span = Span::from_millis(36_525 * 86_400_000);
+
+/// Fields of documents with windows.
+const BOUNDS: [&str; 2] = ["window_start_ns", "window_end_ns"];
+
 pub(super) fn check(aggregate: &Settings<'_>, report: &mut Report) {
+    if let Some(window) = aggregate.mapping("window") {
+        windows(&window, report);
+        for group in ["by", "compute"] {
+            let entries = aggregate.get(group).map_or(&[][..], |entry| entry.value.entries());
+            for field in entries.iter().filter(|field| BOUNDS.contains(&field.key.as_str())) {
+                let path = join(&join(&aggregate.path, group), &field.key);
+                report.problem(
+                    field.at,
+                    &path,
+                    format!("{path}: the window has a field {:?} already", field.key),
+                    None,
+                );
+            }
+        }
+    }
     let by = aggregate.get("by").map_or(&[][..], |by| by.value.entries());
     let Some(compute) = aggregate.get("compute") else { return };
     for field in compute.value.entries() {
@@ -23,6 +48,34 @@ pub(super) fn check(aggregate: &Settings<'_>, report: &mut Report) {
         if let Some(conditions) = settings.mapping("where") {
             conditions_of(&conditions, report);
         }
+    }
+}
+
+fn windows(window: &Settings<'_>, report: &mut Report) {
+    window.text("time").iter().for_each(|time| single_value(time, report));
+    let lengths = window.texts("every");
+    for again in duplicates(&lengths) {
+        again.problem(report, format!("{:?} is in the list already", again.text), None);
+    }
+    let Some(hop) = window.mapping("hop") else {
+        return lengths.iter().for_each(|length| not_too_long(length, report));
+    };
+    let (Some(length), Some(every)) = (hop.text("length"), hop.text("every")) else { return };
+    not_too_long(&length, report);
+    let (Ok(whole), Ok(part)) = (length.text.parse::<Span>(), every.text.parse::<Span>()) else { return };
+    if whole.nanos() % part.nanos() != 0 {
+        length.problem(report, format!("must be a multiple of every ({part}), not {whole}"), None);
+    } else if whole.nanos() / part.nanos() > MOST_PARTS {
+        let message =
+            format!("must be at most {MOST_PARTS} times every ({part}), not {whole}: each row is in so many windows");
+        length.problem(report, message, None);
+    }
+}
+
+/// Times are so far from the ends of what can be written down.
+fn not_too_long(length: &Text<'_>, report: &mut Report) {
+    if length.text.parse::<Span>().is_ok_and(|span| span > LONGEST) {
+        length.problem(report, format!("must be at most {LONGEST}, not {:?}", length.text), None);
     }
 }
 

@@ -9,6 +9,7 @@ use super::fields::{GroupKey, Inputs, Item};
 use super::ranked::{Rank, Ranked};
 use super::spec::{AggregateSpec, Computed, Function};
 use super::value::{Value, number, wrong};
+use super::window::WindowSpec;
 use crate::record::select::select;
 use crate::record::{FieldPath, Interner, Renderer, Row};
 
@@ -16,6 +17,7 @@ use crate::record::{FieldPath, Interner, Renderer, Row};
 /// the same away.
 pub(crate) struct Contributor {
     fan_out: FanOut,
+    window: Option<WindowSpec>,
     /// Those that read a field, in the order of the file.
     functions: Vec<Computed>,
     strings: Interner,
@@ -28,6 +30,7 @@ impl Contributor {
         let functions = spec.compute.iter().filter(|computed| computed.reads_fields());
         Contributor {
             fan_out: FanOut::new(spec),
+            window: spec.window.clone(),
             functions: functions.cloned().collect(),
             strings: Interner::new(),
             renderer: Renderer::default(),
@@ -40,7 +43,7 @@ impl Contributor {
     /// # Errors
     /// The first reason why the row can not be used, for people. Nothing was given then.
     pub(crate) fn take(&mut self, row: &Row, mut each: impl FnMut(GroupKey, Inputs)) -> Result<(), String> {
-        let Contributor { fan_out, functions, strings, renderer, document } = self;
+        let Contributor { fan_out, window, functions, strings, renderer, document } = self;
         let bytes = match row {
             Row::Record(record) => record.payload().expect("a table emits no deletions"),
             other => {
@@ -56,9 +59,18 @@ impl Contributor {
         }
         let items = functions.iter().map(|computed| item(computed, row, json, strings));
         let inputs = items.collect::<Result<Inputs, String>>()?;
-        let (last, others) = keys.split_last().expect("there is one");
-        others.iter().for_each(|key| each(GroupKey { by: key.clone() }, inputs.clone()));
-        each(GroupKey { by: last.clone() }, inputs);
+        let Some(spec) = window else {
+            let (last, others) = keys.split_last().expect("there is one");
+            others.iter().for_each(|key| each(GroupKey { by: key.clone(), window: None }, inputs.clone()));
+            each(GroupKey { by: last.clone(), window: None }, inputs);
+            return Ok(());
+        };
+        let time_ns = spec.time_ns(json)?;
+        for key in keys {
+            spec.smallest(time_ns, |window| {
+                each(GroupKey { by: key.clone(), window: Some(window) }, inputs.clone());
+            });
+        }
         Ok(())
     }
 }

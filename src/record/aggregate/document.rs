@@ -54,6 +54,12 @@ impl Results {
             out.extend_from_slice(label);
             part.write_json(out);
         }
+        if let Some(window) = key.window {
+            out.extend_from_slice(b",\"window_start_ns\":");
+            write_integer(window.start_ns, out);
+            out.extend_from_slice(b",\"window_end_ns\":");
+            write_integer(window.end_ns, out);
+        }
         for (label, function, place) in &self.compute {
             out.push(b',');
             out.extend_from_slice(label);

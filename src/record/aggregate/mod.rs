@@ -5,6 +5,7 @@
 //! | `spec` | what an `aggregate` is asked for |
 //! | `condition` | which rows count |
 //! | `value` | values of fields, as they are compared and counted |
+//! | `window` | windows of event time |
 //! | `fan_out` | the groups of a row |
 //! | `contribution` | what a row gives to its groups |
 //! | `ranked` | rows of a group in an order |
@@ -19,6 +20,7 @@ mod fields;
 mod ranked;
 mod spec;
 mod value;
+mod window;
 
 pub use condition::{Condition, Test};
 pub(crate) use contribution::Contributor;
@@ -27,3 +29,4 @@ pub(crate) use document::Results;
 pub(crate) use fields::Fields;
 pub use fields::GroupKey;
 pub use spec::{AggregateSpec, Computed, Function};
+pub use window::{Window, WindowSpec, Windows};

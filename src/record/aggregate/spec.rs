@@ -1,6 +1,7 @@
 //! What an `aggregate` is asked for.
 
 use super::condition::Condition;
+use super::window::WindowSpec;
 use crate::record::FieldPath;
 
 /// An `aggregate`, compiled.
@@ -8,6 +9,8 @@ use crate::record::FieldPath;
 pub struct AggregateSpec {
     /// The fields that make a group: their names in its document, and where rows have them.
     pub by: Vec<(String, FieldPath)>,
+    /// The windows of event time in which they are computed, if any.
+    pub window: Option<WindowSpec>,
     /// The fields that are computed.
     pub compute: Vec<Computed>,
 }

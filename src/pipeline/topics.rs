@@ -67,6 +67,8 @@ impl JsonSchema for KeyField {
     }
 }
 
+use super::units::Span;
+
 /// A topic of Kafka. A record without a value (a tombstone) deletes the row that its message key names.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -157,10 +159,18 @@ pub struct KafkaSink {
     /// The transactional id, of which only one run at a time can write; by default `flowstone-` and the topic's name.
     #[schemars(length(min = 1))]
     pub transactional_id: Option<String>,
+    /// How long brokers may take until they have committed an epoch; then the run ends. A first fill is one transaction. Brokers
+    /// allow so much by default (`transaction.max.timeout.ms`).
+    #[serde(default = "transaction_timeout")]
+    pub transaction_timeout: Span,
     /// Further options of librdkafka, such as `security.protocol` and `compression.type`. Those that would break a guarantee are
     /// refused.
     #[serde(default)]
     pub options: IndexMap<String, String>,
+}
+
+fn transaction_timeout() -> Span {
+    Span::from_millis(900_000)
 }
 
 /// What the value of a record is.

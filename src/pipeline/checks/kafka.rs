@@ -45,7 +45,7 @@ const OF_SOURCES: &[(&str, &str)] = &[
 
 const OF_SINKS: &[(&str, &str)] = &[
     ("transactional.id", "it is the field \"transactional_id\""),
-    ("transaction.timeout.ms", "a fill is one transaction, and may take long"),
+    ("transaction.timeout.ms", "it is the field \"transaction_timeout\""),
     ("enable.idempotence", "transactions need it"),
     ("acks", "an epoch counts as written once all replicas have it"),
     ("request.required.acks", "an epoch counts as written once all replicas have it"),

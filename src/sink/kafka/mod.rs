@@ -36,8 +36,6 @@ use crate::record::Renderer;
 
 mod content;
 
-/// The longest that brokers allow by default.
-const TRANSACTION: Duration = Duration::from_secs(900);
 /// How long brokers are tried at the start.
 const OPEN: Duration = Duration::from_secs(60);
 const EPOCH: &str = "flowstone-epoch";
@@ -65,6 +63,7 @@ pub fn open(name: &str, spec: &Spec, id: &str) -> Result<Opened, SinkError> {
         object,
         topic: spec.topic.clone(),
         format: spec.format,
+        timeout: spec.transaction_timeout.duration(),
         producer,
         content,
         headers: [String::new(), store],
@@ -80,7 +79,7 @@ pub fn open(name: &str, spec: &Spec, id: &str) -> Result<Opened, SinkError> {
 }
 
 fn producer(name: &str, spec: &Spec, id: &str, object: &str) -> Result<BaseProducer<Context>, SinkError> {
-    let timeout = TRANSACTION.as_millis().to_string();
+    let timeout = spec.transaction_timeout.duration().as_millis().to_string();
     let mut settings = spec.options.clone();
     let mut preset = |option: &str, value: &str| {
         settings.entry(option.to_owned()).or_insert_with(|| value.to_owned());
@@ -110,6 +109,8 @@ struct KafkaWriter {
     object: String,
     topic: String,
     format: KafkaFormat,
+    /// How long a transaction may take.
+    timeout: Duration,
     producer: BaseProducer<Context>,
     content: Content,
     /// Of epoch and store.
@@ -161,7 +162,7 @@ impl KafkaWriter {
         let start = Instant::now();
         while let Err((error, returned)) = self.producer.send(record) {
             let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
-            if !is_full || start.elapsed() > TRANSACTION {
+            if !is_full || start.elapsed() > self.timeout {
                 return Err(self.failed("write to", error));
             }
             self.producer.poll(Duration::from_millis(10));
@@ -241,10 +242,10 @@ impl Writer for KafkaWriter {
         }
         let start = Instant::now();
         loop {
-            match self.producer.commit_transaction(TRANSACTION) {
+            match self.producer.commit_transaction(self.timeout) {
                 Ok(()) => break,
                 // It is said that the same call may be tried again.
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && start.elapsed() < TRANSACTION => {}
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && start.elapsed() < self.timeout => {}
                 Err(error) => return Err(self.failed("commit to", error)),
             }
         }

@@ -103,3 +103,65 @@ fn probe(location: &str, store: &Store) -> Result<(), JournalError> {
         _ => Err(unusable(location, "the store does not support conditional creation of objects")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use futures_util::stream::BoxStream;
+    use object_store::memory::InMemory;
+    use object_store::{
+        CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+        PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    };
+
+    use super::*;
+
+    /// Replaces objects also when it is told to create them.
+    #[derive(Debug)]
+    struct Forgetful(InMemory);
+
+    impl std::fmt::Display for Forgetful {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a forgetful store")
+        }
+    }
+
+    #[async_trait]
+    impl ObjectStore for Forgetful {
+        async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+            self.0.put_opts(path, payload, PutOptions { mode: PutMode::Overwrite, ..options }).await
+        }
+
+        async fn put_multipart_opts(&self, path: &Path, how: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+            self.0.put_multipart_opts(path, how).await
+        }
+
+        async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+            self.0.get_opts(path, options).await
+        }
+
+        fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+            self.0.delete_stream(paths)
+        }
+
+        fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+            self.0.list(prefix)
+        }
+
+        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+            self.0.list_with_delimiter(prefix).await
+        }
+
+        async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+            self.0.copy_opts(from, to, options).await
+        }
+    }
+
+    #[test]
+    fn a_store_that_takes_an_object_twice_is_refused() {
+        let store = |objects: Arc<dyn ObjectStore>| Store::new(objects, Path::default(), Driver::Caller);
+        probe("s3://fine", &store(Arc::new(InMemory::new()))).unwrap();
+        let error = probe("s3://forgetful", &store(Arc::new(Forgetful(InMemory::new())))).unwrap_err().to_string();
+        assert!(error.contains("does not support conditional creation"), "{error}");
+    }
+}

@@ -23,26 +23,16 @@
 // clippy.toml allows it in tests; helpers of tests are not seen as such.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-#[path = "../end_to_end/archive.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod archive;
 mod case;
+#[path = "../common/mod.rs"]
+mod common;
 mod compaction;
 mod compare;
 mod failpoints;
 mod generations;
 mod input;
-#[path = "../end_to_end/operations.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod operations;
-#[path = "../end_to_end/oracle.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod oracle;
 mod process;
 mod step;
-#[path = "../end_to_end/support.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod support;
 mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -50,6 +40,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use common::{archive, operations, oracle, support};
 use step::Tally;
 
 /// What the command line asks for.

@@ -21,21 +21,18 @@
 
 mod aggregate_cases;
 mod aggregates;
-mod archive;
 mod bad_lines;
 mod capabilities;
 mod command_line;
+#[path = "../common/mod.rs"]
+mod common;
 mod contents;
 mod failures;
 mod following;
 mod generations;
-#[allow(dead_code, reason = "shared with other tests")]
-mod operations;
-#[allow(dead_code, reason = "shared with other tests")]
-mod oracle;
 mod reruns;
 mod retention;
 mod state;
-#[allow(dead_code, reason = "shared with other tests")]
-mod support;
 mod tables;
+
+use common::{archive, operations, oracle, support};

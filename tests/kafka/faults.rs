@@ -7,8 +7,9 @@ use flowstone_services::kafka::{Kafka, KafkaOptions};
 use serde_json::Value;
 
 use crate::archive::{SQLITE, annotation};
+use crate::oracle::expected;
 use crate::support::{Place, SECOND};
-use crate::topic::{Record, Topic, eventually, expected, record};
+use crate::topic::{Record, Topic, eventually, record};
 
 const PARTITIONS: i32 = 6;
 

@@ -12,18 +12,13 @@
 // clippy.toml allows it in tests; helpers of tests are not seen as such.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../end_to_end/archive.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod archive;
+#[path = "../common/mod.rs"]
+mod common;
 mod faults;
 mod generating;
-#[path = "../end_to_end/oracle.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod oracle;
 mod reading;
 mod refusing;
-#[path = "../end_to_end/support.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod support;
 mod topic;
 mod writing;
+
+use common::{archive, oracle, support};

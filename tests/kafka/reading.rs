@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use crate::archive::{SQLITE, annotation, joey, kitchen};
+use crate::oracle::expected;
 use crate::support::{Documents, Place, Running, SECOND, sqlite};
-use crate::topic::{Record, Topic, eventually, expected, record, tombstone};
+use crate::topic::{Record, Topic, eventually, record, tombstone};
 
 /// So many annotations from a number on, of three types and assets.
 fn lines(from: i64, count: i64) -> Vec<String> {
@@ -207,9 +208,12 @@ fn a_compacted_topic_gives_the_newest_records() {
     }
     place.backfill();
     assert_eq!(place.rows(), expected(&all));
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    topic.produce([keyed(0, &all[0])]);
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    eventually("it is compacted", || {
+        // A segment is closed by what comes after it.
+        topic.produce([keyed(0, &all[0])]);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        topic.count() < 100
+    });
     // What the state remembers is gone from the topic; that is nothing to it.
     topic.produce([tombstone(0, "n1")]);
     place.backfill();

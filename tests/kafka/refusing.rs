@@ -3,8 +3,9 @@
 use flowstone_services::kafka::{Kafka, KafkaOptions};
 
 use crate::archive::{SQLITE, joey, kitchen};
+use crate::oracle::expected;
 use crate::support::{Documents, Place};
-use crate::topic::{Topic, expected, fails, record};
+use crate::topic::{Topic, fails, record};
 
 /// A topic with two records that were read.
 fn read() -> (Topic, Place) {
@@ -70,6 +71,19 @@ fn a_topic_that_is_gone_or_another_one_is_refused() {
     topic.delete();
     place.write("pipeline.yaml", topic.pipeline("", SQLITE));
     says(&fails(&place), &["could not find the topic", &topic.name, "brokers know no such topic"]);
+}
+
+#[test]
+fn brokers_of_whom_none_answers_are_named_and_the_next_run_reads_once_they_do() {
+    let (topic, place) = read();
+    let text = topic.pipeline("", SQLITE);
+    let nobody = format!("127.0.0.1:{}", flowstone_services::free_port().unwrap());
+    place.write("pipeline.yaml", text.replace(&topic.brokers, &nobody));
+    says(&fails(&place), &["could not reach Kafka at", &nobody, "refused"]);
+    topic.produce([record(0, crate::archive::deletion("Joey"))]);
+    place.write("pipeline.yaml", text);
+    place.backfill();
+    assert_eq!(place.rows(), Documents::new());
 }
 
 #[test]

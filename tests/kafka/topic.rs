@@ -9,13 +9,12 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, Headers, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Header, Headers, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::archive::from_source;
-use crate::oracle::{Rules, documents};
-use crate::support::{Documents, Place};
+use crate::support::Place;
 
 /// How long brokers may take, also while they are killed and the machine does other things.
 pub const LONG: Duration = Duration::from_secs(90);
@@ -212,24 +211,35 @@ impl Topic {
 
     /// What sinks have written, as far as it is committed, partition by partition; without what says only that an epoch was.
     pub fn written(&self) -> Vec<Written> {
+        let mut written = Vec::new();
+        self.each(|message| written.extend(Written::of(message)));
+        written
+    }
+
+    /// How many records there are, as far as they are committed.
+    pub fn count(&self) -> usize {
+        let mut count = 0;
+        self.each(|_| count += 1);
+        count
+    }
+
+    fn each(&self, mut take: impl FnMut(&BorrowedMessage<'_>)) {
         let mut config = self.client();
         config.set("group.id", "reader").set("isolation.level", "read_committed").set("enable.partition.eof", "true");
         let consumer: BaseConsumer = config.set("enable.auto.commit", "false").create().unwrap();
         let partitions = consumer.fetch_metadata(Some(&self.name), LONG).unwrap().topics()[0].partitions().len();
-        let mut written = Vec::new();
         for partition in 0..i32::try_from(partitions).unwrap() {
             let mut list = TopicPartitionList::new();
             list.add_partition_offset(&self.name, partition, Offset::Beginning).unwrap();
             consumer.assign(&list).unwrap();
             loop {
                 match consumer.poll(LONG).expect("the broker answers") {
-                    Ok(message) => written.extend(Written::of(&message)),
+                    Ok(message) => take(&message),
                     Err(KafkaError::PartitionEOF(_)) => break,
                     Err(error) => panic!("{error}"),
                 }
             }
         }
-        written
     }
 
     /// A pipeline that fuses what is in the topic; `kafka` adds to the settings of the source.
@@ -252,11 +262,6 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(start.elapsed() < LONG, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// What these lines give.
-pub fn expected<L: AsRef<str>>(lines: &[L]) -> Documents {
-    documents(lines.iter().map(AsRef::as_ref), &Rules::default())
 }
 
 /// `flowstone backfill`, which must fail with exit code 1; what it says.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use flowstone_services::kafka::{Kafka, KafkaOptions};
 use serde_json::{Value, json};
 
 use crate::archive::{SQLITE, annotation, deletion, following, joey, kitchen, pipeline, text};
+use crate::oracle::expected;
 use crate::support::{Documents, Place, SECOND, sqlite_upper};
-use crate::topic::{Topic, Written, eventually, expected, fails, record};
+use crate::topic::{Topic, Written, eventually, fails, record};
 
 fn sink(topic: &Topic, more: &str) -> String {
     let (brokers, name) = (&topic.brokers, &topic.name);
@@ -192,6 +194,30 @@ fn a_topic_after_a_store_never_tells_of_what_the_store_has_not() {
             folded(&told) == expected(&lines)
         });
     }
+    run.signal("TERM");
+    assert_eq!(run.wait().code, Some(0));
+}
+
+#[test]
+fn commits_that_brokers_do_not_take_in_time_end_the_run_and_the_next_one_writes_the_epoch() {
+    let kafka = Kafka::start(&KafkaOptions { proxied: true, ..KafkaOptions::default() }).unwrap();
+    let topic = Topic::at(&kafka.brokers(), 1, 1, &[]);
+    let out = sink(&topic, ", transaction_timeout: 10s").replace(&topic.brokers, &kafka.proxied());
+    let place = Place::with(&following("", &out));
+    let mut lines = vec![joey(), kitchen()];
+    place.write("in/live.ndjson", text(&lines));
+    let run = place.start(&["run", "pipeline.yaml", "--workers", "1"]);
+    eventually("it writes", || folded(&topic.written()) == expected(&lines));
+    kafka.proxy(0).stick();
+    lines.push(deletion("Joey"));
+    place.append("in/live.ndjson", text(&lines[2..]));
+    let ran = run.wait();
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("kafka sink \"out\""), "{}", ran.stderr);
+    assert_eq!(folded(&topic.written()), expected(&lines[..2]), "nothing of the epoch is seen");
+    kafka.proxy(0).heal();
+    let run = place.start(&["run", "pipeline.yaml", "--workers", "1"]);
+    eventually("it is written", || folded(&topic.written()) == expected(&lines));
     run.signal("TERM");
     assert_eq!(run.wait().code, Some(0));
 }

@@ -7,21 +7,15 @@
 // clippy.toml allows it in tests; helpers of tests are not seen as such.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../end_to_end/archive.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod archive;
-#[path = "../end_to_end/oracle.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod oracle;
-#[path = "../end_to_end/support.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod support;
+#[path = "../common/mod.rs"]
+mod common;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use archive::{SQLITE, annotation, deletion, following, pipeline, text};
+use common::{archive, oracle, support};
 use flowstone_services::s3::{ENDPOINT_VARIABLE, request};
-use oracle::{Rules, documents};
+use oracle::expected;
 use support::{Documents, Place, SECOND, eventually};
 
 /// A bucket of this test alone.
@@ -35,10 +29,6 @@ fn bucket() -> String {
 
 fn with_state(pipeline: &str, state: &str) -> String {
     format!("state: \"{state}\"\ndead_letters: {{ path: dead.ndjson }}\n{pipeline}")
-}
-
-fn expected(lines: &[String]) -> Documents {
-    documents(lines.iter().map(String::as_str), &Rules::default())
 }
 
 /// The `n`th of growing pairs of annotations.

@@ -1,4 +1,5 @@
-//! The pipeline file, from the outside: what is said of good and bad ones, the commands around it, its reference page.
+//! The pipeline file, from the outside: what is said of good and bad ones, the commands around it, its reference page; and
+//! whether the page about faults names a test for each.
 
 // The cases use all kinds of sources and sinks.
 #![cfg(all(
@@ -13,6 +14,7 @@
 
 mod cases;
 mod commands;
+mod faults;
 mod mutations;
 mod reference;
 

@@ -18,23 +18,18 @@
 // clippy.toml allows it in tests; helpers of tests are not seen as such.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../end_to_end/archive.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod archive;
 mod changes;
+#[path = "../common/mod.rs"]
+mod common;
 mod corruption;
 mod disks;
 mod idle;
 mod lagging;
-#[path = "../end_to_end/oracle.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod oracle;
 mod resuming;
 mod second_writer;
 mod stopping;
 mod stores;
-#[path = "../end_to_end/support.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod support;
 mod synced;
 mod world;
+
+use common::{archive, oracle, support};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::archive::{FILE, SQLITE, TANTIVY, annotation, deletion, following, pipeline, text};
-use crate::oracle::{Rules, documents};
+pub use crate::oracle::expected;
 use crate::support::{Documents, Place, Ran, Running, SECOND, changes, eventually, folded, tantivy};
 
 /// The index waits for the store, and the files for the index.
@@ -37,11 +37,6 @@ pub fn lines(from: i64, count: i64) -> Vec<String> {
         annotation(&key, &format!("a{}", n % 3), kind, start * SECOND, (start + 2 + n % 5) * SECOND)
     };
     (from..from + count).map(line).collect()
-}
-
-/// What these lines give with the settings of [`bounded`].
-pub fn expected<L: AsRef<str>>(lines: &[L]) -> Documents {
-    documents(lines.iter().map(AsRef::as_ref), &Rules::default())
 }
 
 /// A place whose first lines were written to all sinks.

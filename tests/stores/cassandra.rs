@@ -34,20 +34,13 @@ fn a_table_holds_the_moments_with_the_epoch_as_their_timestamp() {
     place.write("in/b.ndjson", text(more));
     place.backfill();
     assert_eq!(keyspace.documents(), expected(&lines));
-    let stamps =
-        format!("SELECT hour, start_ns, epoch, WRITETIME(document), WRITETIME(epoch) FROM {}.moments", keyspace.name);
-    let number = |value: &Option<CqlValue>| match value {
-        Some(CqlValue::BigInt(number)) => *number,
-        other => panic!("{other:?}"),
+    let hours = keyspace.rows(&format!("SELECT hour, start_ns FROM {}.moments", keyspace.name));
+    let is_in_its_hour = |row: &Vec<Option<CqlValue>>| match row[..] {
+        [Some(CqlValue::BigInt(hour)), Some(CqlValue::BigInt(start_ns))] => hour == start_ns / 3_600_000_000_000,
+        _ => false,
     };
-    let mut epochs = Vec::new();
-    for row in keyspace.rows(&stamps) {
-        let row: Vec<i64> = row.iter().map(number).collect();
-        assert_eq!((row[0], row[3], row[4]), (row[1] / 3_600_000_000_000, row[2] * 1_000, row[2] * 1_000));
-        epochs.push(row[2]);
-    }
-    epochs.sort_unstable();
-    epochs.dedup();
+    assert!(hours.iter().all(is_in_its_hour), "{hours:?}");
+    let epochs = keyspace.assert_timestamps();
     assert_eq!(epochs.len(), 2, "the fill, and the moment that changed");
 }
 
@@ -92,6 +85,50 @@ fn a_table_that_was_made_anew_is_refused_until_it_is_reset() {
     assert_eq!(place.flowstone(&["sinks", "reset", "store", "pipeline.yaml"]).code, Some(0));
     place.backfill();
     assert_eq!(keyspace.documents(), expected(&lines));
+}
+
+#[test]
+fn a_table_that_was_restored_from_an_older_copy_is_refused_until_it_is_reset() {
+    let keyspace = shared_keyspace();
+    let (place, mut lines) = archived(&keyspace, ", create: true");
+    let name = &keyspace.name;
+    place.backfill();
+    let memory = keyspace.rows(&format!("SELECT table_id, upper, above FROM {name}.flowstone_sinks"));
+    let [Some(CqlValue::Text(id)), Some(CqlValue::BigInt(upper)), Some(CqlValue::BigInt(above))] = &memory[0][..]
+    else {
+        panic!("{memory:?}")
+    };
+    lines.push(annotation("late", "a7", "DIALOGUE_SEARCH", 30 * SECOND, 31 * SECOND));
+    place.write("in/b.ndjson", text(&lines[lines.len() - 1..]));
+    place.backfill();
+    // The copy is of the same table, and has lost what came after it.
+    for table in ["moments", "flowstone_sinks"] {
+        keyspace.rows(&format!("TRUNCATE {name}.{table}"));
+    }
+    keyspace.rows(&format!(
+        "INSERT INTO {name}.flowstone_sinks (table_name, table_id, upper, above) VALUES ('moments', '{id}', {upper}, {above}) \
+         USING TIMESTAMP {upper}000"
+    ));
+    let said = place.refused(1);
+    assert!(said.contains("its store lost data") && said.contains("sinks reset store"), "{said}");
+    assert_eq!(place.flowstone(&["sinks", "reset", "store", "pipeline.yaml"]).code, Some(0));
+    place.backfill();
+    assert_eq!(keyspace.documents(), expected(&lines));
+}
+
+#[test]
+fn a_table_that_is_dropped_while_it_is_written_ends_the_run() {
+    let keyspace = shared_keyspace();
+    let place = Place::with(&following("", &keyspace.sink(", create: true")));
+    let lines = round("a7", 0);
+    place.write("in/live.ndjson", text(&lines));
+    let run = place.start(&["run", "pipeline.yaml", "--workers", "2"]);
+    at_last("the fill", || keyspace.documents() == expected(&lines));
+    keyspace.rows(&format!("DROP TABLE {}.moments", keyspace.name));
+    place.append("in/live.ndjson", text(round("b8", 1)));
+    let ran = run.wait();
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("its table is gone"), "{}", ran.stderr);
 }
 
 #[test]

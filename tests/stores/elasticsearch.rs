@@ -97,6 +97,27 @@ fn an_index_that_was_made_anew_is_refused_until_it_is_reset() {
 }
 
 #[test]
+fn an_index_that_was_restored_from_an_older_copy_is_refused_until_it_is_reset() {
+    let index = shared_index();
+    let (place, mut lines) = archived(&index, ", create: true");
+    place.backfill();
+    let mapping = index.ask("GET", "/_mapping", &Value::Null);
+    lines.push(annotation("late", "a7", "DIALOGUE_SEARCH", 30 * SECOND, 31 * SECOND));
+    place.write("in/b.ndjson", text(&lines[lines.len() - 1..]));
+    place.backfill();
+    // The copy is of the same index, and has lost what came after it.
+    index.ask("PUT", "/_mapping", &json!({ "_meta": mapping[&index.name]["mappings"]["_meta"] }));
+    let (key, _) = expected(&lines).into_iter().find(|(_, document)| document.contains("\"late\"")).unwrap();
+    let encoded: String = key.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    index.ask("DELETE", &format!("/_doc/{encoded}"), &Value::Null);
+    let said = place.refused(1);
+    assert!(said.contains("its store lost data") && said.contains("sinks reset search"), "{said}");
+    assert_eq!(place.flowstone(&["sinks", "reset", "search", "pipeline.yaml"]).code, Some(0));
+    place.backfill();
+    assert_eq!(index.documents(), expected(&lines));
+}
+
+#[test]
 fn a_missing_index_a_foreign_one_and_one_of_another_shape_are_refused_with_what_helps() {
     let index = shared_index();
     let (place, _) = archived(&index, "");

@@ -32,21 +32,27 @@ impl Index {
 
     /// A call; the status and what was answered.
     pub fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        self.try_call(method, path, body).unwrap()
+    }
+
+    /// The same with a server that may not be there.
+    fn try_call(&self, method: &str, path: &str, body: &Value) -> std::io::Result<(u16, Value)> {
         let address = self.url.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let length = body.len();
         let head = format!("{method} {path} HTTP/1.0\r\nhost: {address}\r\nconnection: close\r\n");
-        write!(stream, "{head}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+        write!(stream, "{head}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")?;
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let head_end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+        stream.read_to_end(&mut answer)?;
+        let cut = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+        let head_end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").ok_or_else(cut)?;
         let (head, body) = (String::from_utf8(answer[..head_end].to_vec()).unwrap(), &answer[head_end + 4..]);
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-        let body = if is_chunked { joined(body) } else { body.to_vec() };
-        (status, serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{error}: {head}")))
+        let body = if is_chunked { joined(body).ok_or_else(cut)? } else { body.to_vec() };
+        Ok((status, serde_json::from_slice(&body)?))
     }
 
     /// A call about the index that must succeed.
@@ -56,49 +62,58 @@ impl Index {
         answer
     }
 
-    /// All documents and their versions, by `_id`.
-    pub fn versions(&self) -> BTreeMap<String, (u64, Value)> {
-        self.try_versions().unwrap_or_else(|answer| panic!("{}: {answer}", self.name))
+    /// All documents and their versions, by `_id`; without those that only say that one was deleted.
+    pub fn versions(&self) -> Versions {
+        self.try_versions().expect("the index can be read")
     }
 
-    fn try_versions(&self) -> Result<BTreeMap<String, (u64, Value)>, Value> {
-        self.call("POST", &format!("/{}/_refresh", self.name), &Value::Null);
-        let search = json!({ "size": 10_000, "version": true, "query": { "match_all": {} } });
-        let found = match self.call("POST", &format!("/{}/_search", self.name), &search) {
-            (200, found) => found,
-            (_, answer) => return Err(answer),
+    /// The same; none while the index can not be read.
+    pub fn try_versions(&self) -> Option<Versions> {
+        let ask = |call: &str, body: &Value| {
+            let (status, answer) = self.try_call("POST", &format!("/{}{call}", self.name), body).ok()?;
+            (status == 200 && answer["_shards"]["failed"] == 0).then_some(answer)
         };
+        ask("/_refresh", &Value::Null)?;
+        let live = json!({ "bool": { "must_not": { "term": { "_deleted": true } } } });
+        let search = json!({ "size": 10_000, "version": true, "query": live });
+        let found = ask("/_search", &search)?;
         let hits = found["hits"]["hits"].as_array().unwrap();
         assert!(hits.len() < 10_000, "all are on one page");
         let document = |hit: &Value| {
             let id = hit["_id"].as_str().unwrap().to_owned();
             (id, (hit["_version"].as_u64().unwrap(), hit["_source"].clone()))
         };
-        Ok(hits.iter().map(document).collect())
+        Some(hits.iter().map(document).collect())
     }
 
     /// All documents as text, by row key.
     pub fn documents(&self) -> Documents {
-        self.versions().into_iter().map(|(id, (_, document))| (id, document.to_string())).collect()
+        texts(self.versions())
     }
 
     /// The same, but none while the index can not be asked.
     pub fn documents_if_any(&self) -> Documents {
-        let versions = self.try_versions().unwrap_or_default();
-        versions.into_iter().map(|(id, (_, document))| (id, document.to_string())).collect()
+        self.try_versions().map(texts).unwrap_or_default()
     }
 }
 
-/// A body that came in chunks.
-fn joined(mut body: &[u8]) -> Vec<u8> {
+/// Documents with their versions, by `_id`.
+pub type Versions = BTreeMap<String, (u64, Value)>;
+
+fn texts(versions: Versions) -> Documents {
+    versions.into_iter().map(|(id, (_, document))| (id, document.to_string())).collect()
+}
+
+/// A body that came in chunks, if all of it came.
+fn joined(mut body: &[u8]) -> Option<Vec<u8>> {
     let mut whole = Vec::new();
     loop {
-        let end = body.windows(2).position(|bytes| bytes == b"\r\n").unwrap();
+        let end = body.windows(2).position(|bytes| bytes == b"\r\n")?;
         let size = usize::from_str_radix(std::str::from_utf8(&body[..end]).unwrap(), 16).unwrap();
         if size == 0 {
-            return whole;
+            return Some(whole);
         }
-        whole.extend_from_slice(&body[end + 2..end + 2 + size]);
-        body = &body[end + 2 + size + 2..];
+        whole.extend_from_slice(body.get(end + 2..end + 2 + size)?);
+        body = body.get(end + 2 + size + 2..)?;
     }
 }

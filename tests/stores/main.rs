@@ -14,48 +14,19 @@
 // clippy.toml allows it in tests; helpers of tests are not seen as such.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../end_to_end/archive.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod archive;
 mod cassandra;
+#[path = "../common/mod.rs"]
+mod common;
 mod dividing;
 mod elasticsearch;
 mod index;
-#[path = "../end_to_end/oracle.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod oracle;
 mod searching;
-#[path = "../end_to_end/support.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod support;
 mod table;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-
 use archive::annotation;
-use oracle::{Rules, documents};
-use support::{Documents, SECOND};
-
-/// A name that no other test has, nor another run of the tests on the same servers.
-fn unique(name: &str) -> String {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    format!("{name}_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// Waits until it is so, for as long as servers may need to come back and to be found again.
-fn at_last(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(100), "not in time: {what}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
-/// What sinks of moments hold after these lines.
-fn expected(lines: &[String]) -> Documents {
-    documents(lines.iter().map(String::as_str), &Rules::default())
-}
+use common::{archive, oracle, support};
+use oracle::expected;
+use support::{SECOND, at_last, unique};
 
 /// The `round`th lines about an asset: annotations that move, one of which comes and goes.
 fn round(asset: &str, round: i64) -> Vec<String> {

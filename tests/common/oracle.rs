@@ -75,6 +75,11 @@ pub fn labels(moments: &Documents) -> Documents {
     counts.into_iter().map(row).collect()
 }
 
+/// What these lines give by the rules that a pipeline has unless it says otherwise.
+pub fn expected<L: AsRef<str>>(lines: &[L]) -> Documents {
+    documents(lines.iter().map(AsRef::as_ref), &Rules::default())
+}
+
 /// The newest row of each key; deleted ones without an annotation.
 #[derive(Default)]
 pub struct Table {

@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -127,9 +128,24 @@ pub fn spawn(job: Job) -> impl FnOnce() -> Result<Outcome, RunError> {
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < PATIENCE / 4, "not in time: {what}");
+        assert!(start.elapsed() < PATIENCE / 2, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// The same with a server, for as long as that may need to come back and to be found again.
+pub fn at_last(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// A name that no other test has, nor another run of the tests on the same servers.
+pub fn unique(name: &str) -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!("{name}_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// What a process has said, and how it ended.
@@ -175,7 +191,7 @@ impl Running {
     pub fn wait_for_all(&mut self, texts: &[&str]) {
         let (mut seen, start) = (String::new(), Instant::now());
         while !texts.iter().all(|text| seen.contains(text)) {
-            assert!(start.elapsed() < PATIENCE / 4, "{texts:?} are not in {seen:?}");
+            assert!(start.elapsed() < PATIENCE / 2, "{texts:?} are not in {seen:?}");
             seen.extend(self.said.recv_timeout(Duration::from_millis(100)));
         }
     }

@@ -2,8 +2,8 @@
 
 use hashbrown::HashMap;
 
+use super::Query;
 use super::clause::Checked;
-use super::{Query, near};
 use crate::record::Scalar;
 use crate::sink::tantivy::Annotation;
 
@@ -45,11 +45,6 @@ pub(super) struct FoundMoment {
     pub met: Vec<usize>,
 }
 
-/// How many conditions a moment must meet.
-pub(super) fn conditions(query: &Query) -> usize {
-    query.all.len() + usize::from(!query.any.is_empty()) + query.near.len()
-}
-
 /// Checks annotations and moments against a query.
 pub(super) struct Scan<'a> {
     pub query: &'a Query,
@@ -87,7 +82,7 @@ impl<'a> Scan<'a> {
         if self.query.any.iter().any(|clause| checked.meets(clause, self.query)) {
             conditions.push(self.query.all.len());
         }
-        let first_near = near::first_condition(self.query);
+        let first_near = self.query.first_near();
         for (n, (near, similar)) in self.query.near.iter().zip(&similar).enumerate() {
             let is_kind = near.kind.as_ref().is_none_or(|kind| *kind == annotation.kind);
             let least = self.query.min_similarity.unwrap_or(0.0);
@@ -107,7 +102,7 @@ impl<'a> Scan<'a> {
     /// Whether annotations with these numbers meet all clauses together.
     pub fn meets_all(&self, met: &[usize]) -> bool {
         let meets = |condition| met.iter().any(|n| self.found.annotations[*n].conditions.contains(&condition));
-        (0..conditions(self.query)).all(meets)
+        (0..self.query.conditions()).all(meets)
     }
 }
 

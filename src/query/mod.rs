@@ -64,6 +64,18 @@ pub struct Query {
     pub limit: Option<usize>,
 }
 
+impl Query {
+    /// How many conditions a moment must meet: one for each `all` clause, one for all `any` clauses, one for each vector.
+    fn conditions(&self) -> usize {
+        self.first_near() + self.near.len()
+    }
+
+    /// The number of the first condition that is a vector.
+    fn first_near(&self) -> usize {
+        self.all.len() + usize::from(!self.any.is_empty())
+    }
+}
+
 /// A half-open stretch of media time, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {

@@ -1,7 +1,7 @@
 //! What is asked by example: annotations whose vectors are close to a given one.
 
 use super::Query;
-use super::found::{Found, conditions};
+use super::found::Found;
 use crate::pipeline::remote::Metric;
 
 /// An annotation that is close to a vector.
@@ -32,15 +32,10 @@ impl Near {
     }
 }
 
-/// The number of the first condition that is one of [`Query::near`].
-pub(super) fn first_condition(query: &Query) -> usize {
-    conditions(query) - query.near.len()
-}
-
 /// Of all annotations that are close to a vector keeps the nearest ones, and the moments that then still meet all conditions.
 pub(super) fn keep_nearest(query: &Query, found: &mut Found) {
     let Some(nearest) = query.nearest.filter(|_| !query.near.is_empty()) else { return };
-    for condition in first_condition(query)..conditions(query) {
+    for condition in query.first_near()..query.conditions() {
         let mut close: Vec<(f64, usize)> = Vec::new();
         for (number, met) in found.annotations.iter().enumerate() {
             close.extend(met.sureness(condition).filter(|_| met.conditions.contains(&condition)).map(|s| (s, number)));
@@ -57,7 +52,7 @@ pub(super) fn keep_nearest(query: &Query, found: &mut Found) {
             moment.met.retain(|number| !annotations[*number].conditions.is_empty());
         }
         let meets = |met: &[usize], condition| met.iter().any(|n| annotations[*n].conditions.contains(&condition));
-        moments.retain(|moment| (0..conditions(query)).all(|condition| meets(&moment.met, condition)));
+        moments.retain(|moment| (0..query.conditions()).all(|condition| meets(&moment.met, condition)));
     }
     found.assets.retain(|_, moments| !moments.is_empty());
 }

@@ -1,6 +1,6 @@
 //! From moments to ranges: what the buckets cut up is put together, exactly.
 
-use super::found::{Found, FoundMoment, Met, conditions};
+use super::found::{Found, FoundMoment, Met};
 use super::{Hit, Mode, Query};
 use crate::record::Scalar;
 
@@ -38,7 +38,7 @@ fn intersections(query: &Query, moments: &[FoundMoment], annotations: &[Met]) ->
         let end_ns = run.iter().map(|moment| moment.end_ns).max().expect("chunks are not empty");
         let whole = (run[0].start_ns.max(query.window.from_ns), end_ns.min(query.window.to_ns));
         let mut pieces = vec![whole];
-        for condition in 0..conditions(query) {
+        for condition in 0..query.conditions() {
             let meets = |n: &&usize| annotations[**n].conditions.contains(&condition);
             pieces = common(&pieces, &joined(met.iter().filter(meets).map(|n| annotations[*n].span()).collect()));
         }
@@ -91,7 +91,7 @@ impl Range {
             let meets = self.met.iter().map(|n| &annotations[*n]).filter(|met| met.conditions.contains(&condition));
             meets.filter_map(|met| met.sureness(condition)).reduce(f64::max)
         };
-        let confidence = (0..conditions(query)).filter_map(best).reduce(f64::min);
+        let confidence = (0..query.conditions()).filter_map(best).reduce(f64::min);
         let mut annotations: Vec<_> = self.met.iter().map(|n| annotations[*n].annotation.clone()).collect();
         annotations.sort_by(|a, b| (&a.kind, a.interval, &a.key).cmp(&(&b.kind, b.interval, &b.key)));
         Hit { asset: asset.clone(), start_ns: self.span.0, end_ns: self.span.1, confidence, annotations }

@@ -3,8 +3,7 @@
 use super::super::join;
 use super::super::problem::Report;
 use super::super::units::Span;
-use super::fields::single_value;
-use super::{Settings, Text, duplicates};
+use super::{Settings, Text, duplicates, single_value};
 use crate::record::FieldPath;
 use crate::record::decimal::Decimal;
 

@@ -4,7 +4,7 @@ use super::super::join;
 use super::super::problem::Report;
 use super::super::tree::Entry;
 use super::super::units::Span;
-use super::{Group, Item, Outline, Settings, Text, aggregates, duplicates};
+use super::{Group, Item, Outline, Settings, Text, aggregates, duplicates, single_value};
 use crate::record::FieldPath;
 
 /// Stores commit once a second, and then it takes a while.
@@ -122,12 +122,6 @@ fn fuse_paths(fuse: &Settings<'_>, report: &mut Report) {
     single.for_each(|path| single_value(&path, report));
     for path in fuse.text("context").into_iter().chain(fuse.texts("fields")) {
         top_level(&path, report);
-    }
-}
-
-pub(super) fn single_value(path: &Text<'_>, report: &mut Report) {
-    if path.text.parse::<FieldPath>().is_ok_and(|parsed| parsed.fans_out()) {
-        path.problem(report, format!("one value is needed, and \"*\" in {:?} stands for several", path.text), None);
     }
 }
 

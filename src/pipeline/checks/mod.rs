@@ -5,6 +5,7 @@
 
 use super::problem::{Place, Report};
 use super::tree::{Content, Entry, Node};
+use crate::record::FieldPath;
 
 mod aggregates;
 mod fields;
@@ -159,6 +160,13 @@ impl Text<'_> {
 fn duplicates<'a, 't>(texts: &'a [Text<'t>]) -> impl Iterator<Item = &'a Text<'t>> {
     let seen_before = |n: usize, text: &str| texts[..n].iter().any(|earlier| earlier.text == text);
     texts.iter().enumerate().filter(move |(n, text)| seen_before(*n, text.text)).map(|(_, text)| text)
+}
+
+/// Reports a path that stands for several values.
+fn single_value(path: &Text<'_>, report: &mut Report) {
+    if path.text.parse::<FieldPath>().is_ok_and(|parsed| parsed.fans_out()) {
+        path.problem(report, format!("one value is needed, and \"*\" in {:?} stands for several", path.text), None);
+    }
 }
 
 /// All sources, operators and sinks, in this order.

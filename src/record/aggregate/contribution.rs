@@ -5,7 +5,8 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::fan_out::FanOut;
-use super::fields::{GroupKey, Inputs, Item};
+use super::fields::{Inputs, Item};
+use super::key::GroupKey;
 use super::ranked::{Rank, Ranked};
 use super::spec::{AggregateSpec, Computed, Function};
 use super::value::{Value, number, wrong};

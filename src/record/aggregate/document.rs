@@ -3,7 +3,8 @@
 use flowstone_operators::aggregate::{Bag, Group};
 use serde::{Deserialize, Serialize};
 
-use super::fields::{Field, Fields, GroupKey};
+use super::fields::{Field, Fields};
+use super::key::GroupKey;
 use super::ranked::Ranked;
 use super::spec::{AggregateSpec, Function};
 use crate::record::decimal::{Decimal, write_sum};

@@ -3,50 +3,12 @@
 use std::sync::Arc;
 
 use flowstone_operators::aggregate::{Accumulator, Bag, Sum};
-use flowstone_operators::route::Route;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::ranked::Ranked;
 use super::value::Value;
-use super::window::Window;
 use crate::record::decimal::Decimal;
-use crate::record::scalar::{Key, Scalar, ScalarRef, write_key};
-
-/// What a group is known by.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct GroupKey {
-    /// The values of the fields of `by`, in their order.
-    pub by: Key,
-    /// The window, if there are any.
-    pub window: Option<Window>,
-}
-
-impl GroupKey {
-    /// As the key of a row.
-    pub fn to_key(&self) -> Key {
-        match self.window {
-            None => self.by.clone(),
-            Some(Window { start_ns, end_ns }) => {
-                let bounds = [start_ns, end_ns].map(Scalar::Int);
-                Key::Composite(self.by.parts().iter().cloned().chain(bounds).collect())
-            }
-        }
-    }
-
-    /// Appends it as the row key: a compact JSON array.
-    pub fn write_json(&self, out: &mut Vec<u8>) {
-        let bounds = self.window.map(|window| [window.start_ns, window.end_ns].map(ScalarRef::Int));
-        write_key(self.by.parts().iter().map(Scalar::as_ref).chain(bounds.into_iter().flatten()), out);
-    }
-}
-
-/// All windows of a group are on one worker: larger ones are made of smaller ones.
-impl Route for GroupKey {
-    fn route(&self) -> u64 {
-        self.by.route()
-    }
-}
 
 /// What a row gives to one function.
 #[derive(Clone, Debug)]

@@ -5,7 +5,8 @@
 //! | `spec` | what an `aggregate` is asked for |
 //! | `condition` | which rows count |
 //! | `value` | values of fields, as they are compared and counted |
-//! | `window` | windows of event time |
+//! | `key` | what a group is known by: values, and a window of event time |
+//! | `window` | which windows a time is in, and which of them are made of others |
 //! | `fan_out` | the groups of a row |
 //! | `contribution` | what a row gives to its groups |
 //! | `ranked` | rows of a group in an order |
@@ -17,6 +18,7 @@ mod contribution;
 mod document;
 mod fan_out;
 mod fields;
+mod key;
 mod ranked;
 mod spec;
 mod value;
@@ -27,6 +29,6 @@ pub(crate) use contribution::Contributor;
 pub use document::Grouped;
 pub(crate) use document::Results;
 pub(crate) use fields::Fields;
-pub use fields::GroupKey;
+pub use key::{GroupKey, Window};
 pub use spec::{AggregateSpec, Computed, Function};
-pub use window::{Window, WindowSpec, Windows};
+pub use window::{WindowSpec, Windows};

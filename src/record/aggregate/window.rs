@@ -1,32 +1,9 @@
 //! Windows of event time.
 
-use serde::{Deserialize, Serialize};
-
-use super::fields::GroupKey;
+use super::key::{GroupKey, Window};
 use super::value::wrong;
 use crate::record::FieldPath;
 use crate::record::select::{select, unescape};
-
-/// A window of event time, half-open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Window {
-    /// Its start, in nanoseconds since 1970.
-    pub start_ns: i64,
-    /// Its end.
-    pub end_ns: i64,
-}
-
-impl Window {
-    /// That of this length in which a time is. They are counted from 1970 on, so that days are those of UTC.
-    fn at(time_ns: i64, length_ns: i64) -> Self {
-        let start_ns = time_ns.div_euclid(length_ns) * length_ns;
-        Window { start_ns, end_ns: start_ns + length_ns }
-    }
-
-    fn length_ns(&self) -> i64 {
-        self.end_ns - self.start_ns
-    }
-}
 
 /// Which windows there are.
 #[derive(Clone, Debug, PartialEq, Eq)]

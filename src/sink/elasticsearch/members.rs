@@ -10,20 +10,16 @@ use std::collections::BTreeMap;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::client::Client;
-use super::index::{Meta, OPEN_PATIENCE, Opener, OwnedIndex};
+use super::opener::{Meta, OPEN_PATIENCE, Opener};
 use super::schema;
 use crate::pipeline::index_name::IndexName;
 use crate::sink::SinkError;
-
-/// More indexes than this would keep a cluster busy with themselves.
-const MOST: usize = 1_000;
 
 /// How the indexes of a sink are found, and made.
 pub(super) struct Members {
     name: IndexName,
     /// What a made one is like.
-    body: Value,
+    pub body: Value,
 }
 
 impl Members {
@@ -95,40 +91,5 @@ impl Members {
     pub fn lost<'a>(&self, members: &'a BTreeMap<String, String>, found: &Value) -> Option<&'a str> {
         let is_lost = |(name, uuid): &(&String, &String)| found[*name]["settings"]["index"]["uuid"] != uuid.as_str();
         members.iter().find(is_lost).map(|(name, _)| name.as_str())
-    }
-}
-
-impl OwnedIndex {
-    /// Makes one of several indexes, unless it is there, and remembers it. For a first fill one that is not searched yet.
-    pub async fn add(&self, client: &Client, name: &str, is_first_fill: bool) -> Result<(), SinkError> {
-        let members = self.members.as_ref().expect("a sink of one index adds none");
-        // Whoever was fenced makes no indexes either.
-        self.ensure_owned(client).await?;
-        if self.members_known().await.len() >= MOST {
-            let said =
-                format!("it would have more than {MOST} indexes with {name:?}; divide by more time, such as {{month}}");
-            return Err(SinkError::store("write to", client.object(), said));
-        }
-        let mut body = members.body.clone();
-        if is_first_fill {
-            let settings = &mut body["settings"]["index"];
-            (settings["refresh_interval"], settings["number_of_replicas"]) = (json!("-1"), json!(0));
-        }
-        let answer = client.ask(Method::PUT, &format!("/{name}"), Some(&body), self.patience()).await?;
-        // An earlier run may have made it and not come to remember it.
-        if !answer.status.is_success() && !answer.reason().starts_with("resource_already_exists_exception") {
-            return Err(SinkError::store("make an index of", client.object(), answer.reason()));
-        }
-        let found = self.ask(client, name, Method::GET, "", None).await?;
-        let found = &found[name];
-        if found["mappings"]["_meta"]["flowstone"]["store"] != self.uuid.as_str() {
-            let difference = format!("the index {name:?} is there, and this sink has not made it; delete it");
-            return Err(SinkError::Mismatch { object: client.object().to_owned(), difference });
-        }
-        let uuid = found["settings"]["index"]["uuid"].as_str().unwrap_or_default().to_owned();
-        self.update(client, |meta| {
-            meta.members.insert(name.to_owned(), uuid);
-        })
-        .await
     }
 }

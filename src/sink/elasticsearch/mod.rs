@@ -18,8 +18,9 @@
 //! | `sender` | a request until each item has its outcome: retries, splitting, back-off |
 //! | `outcome` | what the server says of each item |
 //! | `client` | nodes, credentials, TLS, compression |
-//! | `index` | the index: made or checked, its identity, its owner, its upper |
+//! | `opener` | one index when it is opened: made or compared; what is remembered in it |
 //! | `members` | the same of several indexes, which one remembers |
+//! | `index` | the index that a run owns: its identity, its owner, its upper |
 //! | `routes` | which of several indexes a row is in |
 //! | `schema` | settings and mapping |
 //! | `view` | all documents as of one moment, page by page: for sweeps, and for searches |
@@ -34,7 +35,8 @@ use serde_json::{Value, json};
 
 use self::batch::{BatchBuilder, Target};
 use self::client::{Access, Client};
-use self::index::{Found, OwnedIndex, Restore};
+use self::index::{Found, OwnedIndex};
+use self::opener::Restore;
 use self::routes::Routes;
 use self::sender::{Delivered, Sender};
 use self::view::{Page, View};
@@ -49,6 +51,7 @@ mod batch;
 pub(crate) mod client;
 mod index;
 mod members;
+mod opener;
 mod outcome;
 mod routes;
 pub(crate) mod schema;

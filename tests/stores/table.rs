@@ -82,20 +82,17 @@ impl Reader {
         Some(rows.rows::<Row>().unwrap().map(|row| row.unwrap().columns).collect())
     }
 
-    /// The epoch and the document of each row, by row key.
+    /// The epoch and the document of each row, by row key; of what somebody else has written the epoch is 0.
     pub fn stored(&self) -> Option<BTreeMap<String, (u64, String)>> {
         let rows = self.rows(&format!("SELECT asset, start_ns, epoch, document FROM {}", self.table))?;
         let row = |row: Vec<Option<CqlValue>>| {
-            let [
-                Some(CqlValue::Text(asset)),
-                Some(CqlValue::BigInt(start_ns)),
-                Some(CqlValue::BigInt(epoch)),
-                Some(CqlValue::Text(document)),
-            ] = <[_; 4]>::try_from(row).unwrap()
+            let [Some(CqlValue::Text(asset)), Some(CqlValue::BigInt(start_ns)), epoch, Some(CqlValue::Text(document))] =
+                <[_; 4]>::try_from(row).unwrap()
             else {
                 panic!("a cell is missing")
             };
-            (format!("[\"{asset}\",{start_ns}]"), (u64::try_from(epoch).unwrap(), document))
+            let epoch = epoch.map_or(0, |epoch| u64::try_from(epoch.as_bigint().unwrap()).unwrap());
+            (format!("[\"{asset}\",{start_ns}]"), (epoch, document))
         };
         Some(rows.into_iter().map(row).collect())
     }

@@ -16,7 +16,7 @@ use archive::{SQLITE, annotation, deletion, following, pipeline, text};
 use common::{archive, oracle, support};
 use flowstone_services::s3::{ENDPOINT_VARIABLE, request};
 use oracle::expected;
-use support::{Documents, Place, SECOND, eventually};
+use support::{Place, SECOND, eventually};
 
 /// A bucket of this test alone.
 fn bucket() -> String {

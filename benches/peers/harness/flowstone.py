@@ -13,13 +13,8 @@ import subprocess
 import sys
 import zlib
 
-PIPELINE = """\
-name: fusion
-state: {state}
-epoch: {epoch}
-sources:
-  annotations:
-    file: {{ paths: ["input/*/*.ndjson"] }}
+# The workload between any source and any sinks.
+MOMENTS = """\
     key: /annotation_id
     delete: /deleted
 operators:
@@ -32,6 +27,15 @@ operators:
       bucket: 1s
       min_modalities: 2
       fields: [/label, /confidence_score]
+"""
+PIPELINE = """\
+name: fusion
+state: {state}
+epoch: {epoch}
+sources:
+  annotations:
+    file: {{ paths: ["input/*/*.ndjson"] }}
+""" + MOMENTS + """\
 sinks:
   found: {{ from: moments, {sink} }}
 """

@@ -8,6 +8,8 @@ import subprocess
 
 from stores import HERE, live
 
+from harness.flowstone import MOMENTS
+
 PIPELINE = """\
 name: live
 state: ./state
@@ -15,18 +17,7 @@ epoch: 250ms
 sources:
   annotations:
     kafka: {{ brokers: "{kafka}", topic: {topic} }}
-    key: /annotation_id
-    delete: /deleted
-operators:
-  moments:
-    fuse:
-      from: annotations
-      by: /associated_ids/ASSET_ID
-      type: /type
-      range: {{ start: /time_range/start_time_ns, end: /time_range/end_time_ns }}
-      bucket: 1s
-      min_modalities: 2
-      fields: [/label, /confidence_score]
+""" + MOMENTS + """\
 sinks:
   store: {{ from: moments, cassandra: {{ nodes: "{cassandra}", keyspace: {name}, table: moments, create: true }} }}
   search:
@@ -46,6 +37,9 @@ class Job:
         place.mkdir(parents=True)
         self.place, self.servers, self.topic, self.name, self.threads = place, servers, topic, name, threads
         self.process, self.cpu_s = None, 0.0
+
+    def pipeline(self):
+        return PIPELINE.format(topic=self.topic, name=self.name, **self.servers.address)
 
     def start(self, bounded=False):
         with open(self.place / "log", "a") as log:
@@ -81,8 +75,7 @@ class Flowstone(Job):
     def __init__(self, binaries, *given):
         super().__init__(*given)
         self.binary = binaries["flowstone"]
-        text = PIPELINE.format(topic=self.topic, name=self.name, **self.servers.address)
-        (self.place / "pipeline.yaml").write_text(text)
+        (self.place / "pipeline.yaml").write_text(self.pipeline())
 
     def command(self, bounded):
         return [self.binary, "backfill" if bounded else "run", "pipeline.yaml", "--json", "--workers", str(self.threads)]
@@ -96,7 +89,7 @@ class Flink(Job):
 
     def prepare(self, flowstone):
         """Table and index as Flowstone makes them: by a run that has nothing to write."""
-        text = PIPELINE.format(topic=self.topic, name=self.name, **self.servers.address)
+        text = self.pipeline()
         kafka = text[text.index("    kafka:") : text.index("    key:")]
         live.backfill(flowstone, self.place / "empty", text.replace(kafka, f"    {live.nothing(self.place)}\n"))
 

@@ -48,9 +48,9 @@ pub struct Passage<'a> {
 
 /// Holds the changes of `rows` back until `release` has passed their epoch; then puts the epoch out, consolidated.
 ///
-/// Of `release` only the frontier counts: what is sealed, or another sink's acknowledgements (`after:`). Only [`Start::FillAtReveal`] reads `reveals`, which then brings its message to each
-/// worker, or ends without one: nothing was to be revealed, and nothing is put out. All changes of a key must be on one
-/// worker, which tables and operators see to.
+/// Of `release` only the frontier counts: what is sealed, or another sink's acknowledgements (`after:`). Only
+/// [`Start::FillAtReveal`] reads `reveals`, which then brings its message to each worker, or ends without one: nothing was to
+/// be revealed, and nothing is put out. All changes of a key must be on one worker, which tables and operators see to.
 ///
 /// A fill that takes in earlier epochs is gathered until its own is complete: a row may still be taken back, and no store
 /// could take back what it was given. One of rows that are all of its own epoch, such as that of an archive, passes as it

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each comparison is a program of its own, and none uses everything
 
 pub mod driver;
+pub mod ratio;
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -52,6 +53,14 @@ pub struct Args(Vec<String>);
 impl Args {
     pub fn parse() -> Self {
         Args(std::env::args().skip(1).collect())
+    }
+
+    /// The same, with another default of what is not said.
+    pub fn or(mut self, name: &str, value: &str) -> Self {
+        if !self.flag(name) {
+            self.0.extend([name.to_owned(), value.to_owned()]);
+        }
+        self
     }
 
     pub fn flag(&self, name: &str) -> bool {

@@ -7,6 +7,7 @@ use super::pieces::Slice;
 use super::select::{index, unescape};
 
 mod guess;
+mod plain;
 mod scan;
 
 /// The paths that a pipeline names, as a tree, so that each object is walked once.

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use differential_dataflow::AsCollection;
-use flowstone_operators::aggregate::{AggregateOptions, Bag, Group, Sum, aggregate, roll_up};
+use flowstone_operators::aggregate::{AggregateOptions, Bag, Group, Session, Sum, aggregate, roll_up, sessions};
 use flowstone_operators::testing::{accumulate, run};
 use proptest::prelude::*;
+use timely::dataflow::StreamVec;
 
 /// `(group, value)`; rows may be equal.
 type Row = (u32, i8);
@@ -158,6 +159,62 @@ proptest! {
                 aggregate(stream.as_collection().flat_map(levels), with.clone(), result).inner
             });
             prop_assert_eq!(rolled, given, "{} workers", workers);
+        }
+    }
+}
+
+/// `(key, session, rows, sum)`
+type OfSession = (u32, i64, i64, i64, i128);
+
+/// Sorts the times of each key, and cuts them where the gap is.
+fn session_oracle(rows: &BTreeMap<u16, Row>, gap: i64) -> BTreeMap<OfSession, isize> {
+    let mut found: Vec<OfSession> = Vec::new();
+    let mut sorted: Vec<(u32, i64)> = rows.iter().map(|(id, row)| (row.0, i64::from(*id))).collect();
+    sorted.sort_unstable();
+    for (key, time) in sorted {
+        match found.last_mut().filter(|last| last.0 == key && time < last.2) {
+            Some((_, _, end, rows, sum)) => (*end, *rows, *sum) = (time + gap, *rows + 1, *sum + i128::from(time)),
+            None => found.push((key, time, time + gap, 1, time.into())),
+        }
+    }
+    found.into_iter().map(|session| (session, 1)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    /// The id of a row is its time, so that times come and go.
+    #[test]
+    fn sessions_are_what_sorting_and_cutting_gives(epochs in epochs(), gap in 1..6i64, quiet in prop::option::of(0..3u64)) {
+        let (_, states) = changes(&epochs);
+        let set = |rows: &BTreeMap<u16, Row>| -> BTreeSet<(u32, i64)> { rows.iter().map(|(id, row)| (row.0, i64::from(*id))).collect() };
+        let mut before = BTreeSet::new();
+        let mut updates = Vec::new();
+        for (epoch, state) in (0..).zip(&states) {
+            let now = set(state);
+            let gone = before.difference(&now).map(|row| (*row, epoch, -1));
+            updates.push(gone.chain(now.difference(&before).map(|row| (*row, epoch, 1))).collect::<Vec<_>>());
+            before = now;
+        }
+        let options = quiet.map_or_else(AggregateOptions::default, |quiet| AggregateOptions::default().with_quiet_through(quiet));
+        for workers in 1..=3 {
+            let with = options.clone();
+            let out = run(workers, updates.clone(), move |stream: StreamVec<'_, u64, ((u32, i64), u64, isize)>| {
+                let rows = stream.as_collection().map(|(key, time)| (key, (time, i128::from(time))));
+                let result = |key: &u32, of: Session, group: &Group<Sum>| Some((*key, of.start, of.end, group.rows, group.of.value()?));
+                sessions(rows, gap, with.clone(), result).inner
+            });
+            let mut sum = quiet.map_or_else(BTreeMap::new, |quiet| session_oracle(&states[(quiet as usize).min(states.len() - 1)], gap));
+            for (epoch, rows) in (0..).zip(&states).filter(|(epoch, _)| quiet.is_none_or(|quiet| *epoch > quiet)) {
+                let emitted = out.get(&epoch).cloned().unwrap_or_default();
+                let net = accumulate(emitted.iter().cloned());
+                prop_assert_eq!(net.len(), emitted.len(), "an epoch says nothing that it takes back: {:?}", emitted);
+                for (row, diff) in net {
+                    *sum.entry(row).or_insert(0) += diff;
+                }
+                sum.retain(|_, n| *n != 0);
+                prop_assert_eq!(&sum, &session_oracle(rows, gap), "epoch {}, {} workers", epoch, workers);
+            }
         }
     }
 }

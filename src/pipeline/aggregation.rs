@@ -28,11 +28,11 @@ pub struct AggregateSpec {
     pub compute: IndexMap<String, ComputeSpec>,
 }
 
-/// Windows of event time, counted from 1970 on: days are those of UTC. Documents have `window_start_ns` and `window_end_ns`,
+/// Windows of event time. Those that rows do not make are counted from 1970 on: days are those of UTC. Documents have `window_start_ns` and `window_end_ns`,
 /// and so has the row key.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{ "required": ["every"] }, { "required": ["hop"] }]))]
+#[schemars(extend("oneOf" = [{ "required": ["every"] }, { "required": ["hop"] }, { "required": ["session"] }]))]
 pub struct WindowSpec {
     /// The field that holds a row's time: an integer, or an RFC 3339 time. A row without one can not be used.
     pub time: FieldPath,
@@ -43,6 +43,9 @@ pub struct WindowSpec {
     pub every: Option<OneOrMany<Span>>,
     /// Windows that overlap.
     pub hop: Option<HopSpec>,
+    /// Windows that rows make: those of a group that follow each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionSpec>,
 }
 
 /// Windows that overlap: one of this length starts each `every`.
@@ -53,6 +56,15 @@ pub struct HopSpec {
     pub length: Span,
     /// How much later each starts than the one before.
     pub every: Span,
+}
+
+/// Windows that rows make: each from the first of the rows of a group that follow each other to a gap after the last one. A row
+/// may join two of them, and one that is taken back may part them.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionSpec {
+    /// Rows that are less than this apart belong together.
+    pub gap: Span,
 }
 
 /// What an integer counts.
@@ -82,12 +94,13 @@ impl WindowSpec {
             TimeUnit::Ms => 1_000_000,
             TimeUnit::S => 1_000_000_000,
         };
-        let windows = match (&self.every, &self.hop) {
-            (Some(lengths), _) => Windows::Tumbling(lengths.as_slice().iter().map(Span::nanos).collect()),
-            (_, Some(HopSpec { length, every })) => {
+        let windows = match (&self.every, &self.hop, &self.session) {
+            (Some(lengths), ..) => Windows::Tumbling(lengths.as_slice().iter().map(Span::nanos).collect()),
+            (_, Some(HopSpec { length, every }), _) => {
                 Windows::Hopping { length_ns: length.nanos(), every_ns: every.nanos() }
             }
-            (None, None) => unreachable!("validated: there is one"),
+            (.., Some(SessionSpec { gap })) => Windows::Sessions { gap_ns: gap.nanos() },
+            (None, None, None) => unreachable!("validated: there is one"),
         };
         record::WindowSpec { time: self.time.clone(), unit_ns, windows }
     }

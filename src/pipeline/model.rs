@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::aggregation::{
     AggregateSpec, ComputeFields, ComputeName, ComputeSpec, ConditionFields, ConditionSpec, EndSpec, HopSpec, Literal,
-    TimeUnit, TopSpec, WindowSpec,
+    SessionSpec, TimeUnit, TopSpec, WindowSpec,
 };
 pub use super::remote::{CassandraSink, ElasticsearchSink};
 pub use super::topics::{Isolation, KafkaFormat, KafkaSink, KafkaSource, KafkaStart, KeyField, MessageKey};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use differential_dataflow::{AsCollection, VecCollection};
-use flowstone_operators::aggregate::{Accumulator, AggregateOptions, Group, aggregate, roll_up};
+use flowstone_operators::aggregate::{Accumulator, AggregateOptions, Group, Session, aggregate, roll_up, sessions};
 use flowstone_operators::pace::Pace;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -15,7 +15,7 @@ use timely::progress::operate::FrontierInterest;
 use super::fusion::Rows;
 use super::memory::reaper;
 use crate::pipeline::compile::AggregatePlan;
-use crate::record::{Contributor, Fields, GroupKey, Rejected, Results, Row, RowDiff};
+use crate::record::{Contributor, Fields, GroupKey, Rejected, Results, Row, RowDiff, Window, WindowSpec, Windows};
 use crate::sink::gauge::Gauge;
 
 /// What rows give to groups.
@@ -40,6 +40,16 @@ pub(super) fn groups_of<'scope>(
     let mut results = Results::new(&plan.spec);
     let groups = match plan.spec.window.clone() {
         None => aggregate(contributions, options, move |key, group: &Group<Fields>| Some(results.row(key, group))),
+        Some(WindowSpec { windows: Windows::Sessions { gap_ns }, .. }) => {
+            let by_time = contributions.map(|(GroupKey { by, window }, inputs)| {
+                let at_ns = window.expect("rows of sessions have times").start_ns;
+                (GroupKey { by, window: None }, (at_ns, inputs))
+            });
+            sessions(by_time, gap_ns, options, move |key: &GroupKey, session: Session, group: &Group<Fields>| {
+                let window = Some(Window { start_ns: session.start, end_ns: session.end });
+                Some(results.row(&GroupKey { by: key.by.clone(), window }, group))
+            })
+        }
         Some(window) => {
             let windows = window.clone();
             let above = move |key: &GroupKey, larger: &mut Vec<GroupKey>| windows.above(key, larger);

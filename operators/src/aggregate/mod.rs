@@ -11,6 +11,7 @@
 //! | [`bag`](Bag) | values in order, with how often they are there: what minimum, maximum and the like are read from |
 //! | [`group`](Group) | an accumulator, and how many rows it has |
 //! | `groups` | the state: what an epoch changes |
+//! | [`sessions`](sessions()) | groups that are rows which follow each other within a gap |
 //! | `partial` | what a worker can add up before rows go to other workers |
 //! | `options` | what is asked for |
 //! | `operator` | the dataflow shell: exchange, epochs, yielding |
@@ -22,6 +23,7 @@ mod groups;
 mod operator;
 mod options;
 mod partial;
+mod sessions;
 mod sum;
 
 pub use accumulator::Accumulator;
@@ -29,4 +31,5 @@ pub use bag::Bag;
 pub use group::Group;
 pub use operator::{aggregate, roll_up};
 pub use options::AggregateOptions;
+pub use sessions::{Session, sessions};
 pub use sum::Sum;

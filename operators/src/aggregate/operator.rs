@@ -1,5 +1,6 @@
 //! The dataflow shell of aggregation.
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 
@@ -127,15 +128,79 @@ where
     A::Input: 'static,
     O: Eq + Clone + 'static,
 {
+    folded(rows, options, RollUp { groups: Groups::new(), above, result })
+}
+
+/// What an operator keeps of the groups of its worker.
+pub(super) trait State<K, A, O> {
+    /// Takes in what readers of the results know, in any pieces.
+    fn load(&mut self, key: K, change: impl FnOnce(&mut Group<A>));
+    /// All is loaded.
+    fn settle(&mut self);
+    /// Appends the groups that one is part of.
+    fn above(&self, key: &K, larger: &mut Vec<K>);
+    /// Changes a group, and tells `emit` the results that go and come. `keep` says whether anybody will ask for it again.
+    fn change(&mut self, key: K, change: Group<A>, keep: bool, emit: impl FnMut(O, isize));
+    /// All of it, if there is something: nobody will ask again.
+    fn take(&mut self) -> Option<Box<dyn Any + Send>>;
+}
+
+/// Groups, and those that they are parts of.
+struct RollUp<K, A, F, R> {
+    groups: Groups<K, A>,
+    above: F,
+    result: R,
+}
+
+impl<K, A, O, F, R> State<K, A, O> for RollUp<K, A, F, R>
+where
+    K: Hash + Eq + Send + 'static,
+    A: Accumulator + Send,
+    O: Eq,
+    F: Fn(&K, &mut Vec<K>),
+    R: FnMut(&K, &Group<A>) -> Option<O>,
+{
+    fn load(&mut self, key: K, change: impl FnOnce(&mut Group<A>)) {
+        self.groups.load(key, change);
+    }
+
+    fn settle(&mut self) {
+        self.groups.settle(&self.above);
+    }
+
+    fn above(&self, key: &K, larger: &mut Vec<K>) {
+        (self.above)(key, larger);
+    }
+
+    fn change(&mut self, key: K, change: Group<A>, keep: bool, emit: impl FnMut(O, isize)) {
+        self.groups.change(key, change, keep, &mut self.result, emit);
+    }
+
+    fn take(&mut self) -> Option<Box<dyn Any + Send>> {
+        (!self.groups.is_empty()).then(|| Box::new(std::mem::replace(&mut self.groups, Groups::new())) as _)
+    }
+}
+
+/// Brings rows, or what workers add up of them, to the worker that owns their key, and there into `state`.
+pub(super) fn folded<'scope, K, A, O>(
+    rows: VecCollection<'scope, u64, (K, A::Input), isize>,
+    options: AggregateOptions,
+    state: impl State<K, A, O> + 'static,
+) -> VecCollection<'scope, u64, O, isize>
+where
+    K: ExchangeData + Ord + Hash + Clone + Route + Send,
+    A: Accumulator + ExchangeData,
+    A::Input: 'static,
+    O: Eq + Clone + 'static,
+{
     let peers = rows.inner.scope().peers();
     if peers == 1 {
         let add =
             |((key, input), epoch, diff): ((K, A::Input), u64, isize)| (key, Part::Row(input, diff as i64), epoch);
-        return build(rows.inner, Pipeline, options, add, (above, result));
+        return build(rows.inner, Pipeline, options, add, state);
     }
     let by_key = Exchange::new(move |(key, ..): &Partial<K, A>| owner(key.route(), peers));
-    let add = |(key, group, epoch)| (key, Part::Group(group), epoch);
-    build(partial(rows), by_key, options, add, (above, result))
+    build(partial(rows), by_key, options, |(key, group, epoch)| (key, Part::Group(group), epoch), state)
 }
 
 /// What comes in for a group.
@@ -158,7 +223,7 @@ fn build<'scope, K, A, O, D>(
     pact: impl ParallelizationContract<u64, Vec<D>>,
     options: AggregateOptions,
     part: impl Fn(D) -> (K, Part<A>, u64) + 'static,
-    (above, mut result): (impl Fn(&K, &mut Vec<K>) + 'static, impl FnMut(&K, &Group<A>) -> Option<O> + 'static),
+    mut state: impl State<K, A, O> + 'static,
 ) -> VecCollection<'scope, u64, O, isize>
 where
     K: ExchangeData + Ord + Hash + Clone + Send,
@@ -172,7 +237,6 @@ where
     let (output, results) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(O, u64, isize)>>>::from(output);
     builder.build(move |_| {
-        let mut groups: Groups<K, A> = Groups::new();
         let mut open: BTreeMap<u64, (Capability<u64>, Changes<K, A>)> = BTreeMap::new();
         let mut ready: VecDeque<Ready<K, A>> = VecDeque::new();
         let mut loading = options.quiet_through;
@@ -181,7 +245,7 @@ where
             input.for_each_time(|time, data| {
                 for (key, part, epoch) in data.flat_map(|d| d.drain(..)).map(&part) {
                     if options.quiet_through.is_some_and(|quiet| epoch <= quiet) {
-                        groups.load(key, |group| part.add_to(group));
+                        state.load(key, |group| part.add_to(group));
                         continue;
                     }
                     // By the time in the update, which may be later than that of the message.
@@ -190,7 +254,7 @@ where
                 }
             });
             if loading.is_some_and(|quiet| !frontiers[0].less_equal(&quiet)) {
-                groups.settle(&above);
+                state.settle();
                 loading = None;
             }
             while let Some(entry) = open.first_entry().filter(|e| !frontiers[0].less_equal(e.key())) {
@@ -211,9 +275,9 @@ where
                         return;
                     }
                     let Some((key, change)) = of.next() else { break };
-                    above(&key, &mut larger);
+                    state.above(&key, &mut larger);
                     larger.drain(..).for_each(|key| of.above.entry(key).or_default().merge(change.clone()));
-                    groups.change(key, change, keep, &mut result, |row, diff| {
+                    state.change(key, change, keep, |row, diff| {
                         emitted += 1;
                         output.give((row, epoch, diff));
                     });
@@ -225,8 +289,8 @@ where
                 drop(output);
                 ready.pop_front();
             }
-            if frontiers[0].is_empty() && open.is_empty() && !groups.is_empty() {
-                options.reaper.take(std::mem::replace(&mut groups, Groups::new()));
+            if frontiers[0].is_empty() && open.is_empty() {
+                state.take().into_iter().for_each(|state| options.reaper.take(state));
             }
         }
     });

@@ -56,6 +56,7 @@ fn windows(window: &Settings<'_>, report: &mut Report) {
     for again in duplicates(&lengths) {
         again.problem(report, format!("{:?} is in the list already", again.text), None);
     }
+    window.mapping("session").and_then(|session| session.text("gap")).iter().for_each(|gap| not_too_long(gap, report));
     let Some(hop) = window.mapping("hop") else {
         return lengths.iter().for_each(|length| not_too_long(length, report));
     };

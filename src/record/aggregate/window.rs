@@ -17,6 +17,11 @@ pub enum Windows {
         /// How much later each starts than the one before.
         every_ns: i64,
     },
+    /// Made by rows: those that are less than so many nanoseconds apart are in one.
+    Sessions {
+        /// How far apart rows of two of them are.
+        gap_ns: i64,
+    },
 }
 
 /// How rows are told apart by their time.
@@ -49,7 +54,7 @@ impl WindowSpec {
         time_ns.ok_or_else(|| wrong(&self.time, "a time: an integer or RFC 3339, from 1780 to 2160", raw))
     }
 
-    /// The smallest windows that a time is in: those that are not made of others.
+    /// The smallest windows that a time is in: those that are not made of others; of sessions, what it would make alone.
     pub(super) fn smallest(&self, time_ns: i64, mut each: impl FnMut(Window)) {
         match &self.windows {
             Windows::Tumbling(lengths_ns) => {
@@ -57,6 +62,8 @@ impl WindowSpec {
                 smallest.for_each(|length_ns| each(Window::at(time_ns, *length_ns)));
             }
             Windows::Hopping { every_ns, .. } => each(Window::at(time_ns, *every_ns)),
+            // What a row would be alone.
+            Windows::Sessions { gap_ns } => each(Window { start_ns: time_ns, end_ns: time_ns + gap_ns }),
         }
     }
 
@@ -77,14 +84,14 @@ impl WindowSpec {
                 let starts = (0..length_ns / every_ns).rev().map(|n| last - n * every_ns);
                 starts.for_each(|start_ns| push(Window { start_ns, end_ns: start_ns + length_ns }));
             }
-            Windows::Hopping { .. } => {}
+            Windows::Hopping { .. } | Windows::Sessions { .. } => {}
         }
     }
 
     /// Whether the window is one that was asked for, and not only a part of such.
     pub(crate) fn is_shown(&self, window: Window) -> bool {
         match &self.windows {
-            Windows::Tumbling(_) => true,
+            Windows::Tumbling(_) | Windows::Sessions { .. } => true,
             Windows::Hopping { length_ns, .. } => window.length_ns() == *length_ns,
         }
     }

@@ -65,7 +65,7 @@ class Servers:
         """Processor time of those that were started here, by name."""
         if not self.process:
             return {}
-        words = {"kafka": "kafka.Kafka", "cassandra": "CassandraDaemon", "elasticsearch": "org.elasticsearch"}
+        words = {"kafka": "kafka.Kafka", "cassandra": "CassandraDaemon", "elasticsearch": "classes-Main"}
         found = {}
         for process in descendants(self.process.pid):
             command = read(f"/proc/{process}/cmdline").replace("\0", " ")

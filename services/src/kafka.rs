@@ -41,8 +41,8 @@ pub struct KafkaOptions {
     pub proxied: bool,
     /// A user and a password: there is another listener then that wants them (SASL/PLAIN); see [`Kafka::sasl`].
     pub user: Option<(String, String)>,
-    /// Whether there is another listener with TLS; see [`Kafka::tls`].
-    pub tls: bool,
+    /// The certificate of another listener, with TLS, if there is one; see [`Kafka::tls`].
+    pub tls: Option<Certificate>,
     /// Further lines of `server.properties`.
     pub properties: String,
     /// The heap of each node.
@@ -51,8 +51,17 @@ pub struct KafkaOptions {
 
 impl Default for KafkaOptions {
     fn default() -> Self {
-        KafkaOptions { nodes: 1, proxied: false, user: None, tls: false, properties: String::new(), heap: "512m" }
+        KafkaOptions { nodes: 1, proxied: false, user: None, tls: None, properties: String::new(), heap: "512m" }
     }
+}
+
+/// A certificate that is valid for `localhost` and `127.0.0.1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    /// For years to come.
+    Valid,
+    /// Until yesterday.
+    Expired,
 }
 
 /// A running cluster. Killed when dropped.
@@ -100,8 +109,8 @@ impl Kafka {
         let mut store = None;
         for (id, ports) in made {
             let directory = temporary("kafka")?;
-            if options.tls && store.is_none() {
-                store = Some(key_store(directory.path())?);
+            if let Some(certificate) = options.tls.filter(|_| store.is_none()) {
+                store = Some(key_store(directory.path(), certificate)?);
                 kafka.certificate = Some(directory.path().join("server.pem"));
             }
             let proxy = match ports.proxied {
@@ -209,7 +218,7 @@ impl Ports {
         let optional = |wanted: bool| wanted.then(free_port).transpose();
         let (plain, controller) = (free_port()?, free_port()?);
         let proxied = optional(options.proxied)?.zip(optional(options.proxied)?);
-        let (sasl, tls) = (optional(options.user.is_some())?, optional(options.tls)?);
+        let (sasl, tls) = (optional(options.user.is_some())?, optional(options.tls.is_some())?);
         Ok(Ports { plain, controller, proxied, sasl, tls })
     }
 }
@@ -302,7 +311,7 @@ fn properties(
 }
 
 /// A key with a certificate that it has signed itself, in `server.p12`, and the certificate alone in `server.pem`.
-fn key_store(directory: &Path) -> Result<PathBuf, ServiceError> {
+fn key_store(directory: &Path, certificate: Certificate) -> Result<PathBuf, ServiceError> {
     let store = directory.join("server.p12");
     let keytool = |command: &str| {
         let mut keytool = java("keytool");
@@ -311,7 +320,12 @@ fn key_store(directory: &Path) -> Result<PathBuf, ServiceError> {
         keytool
     };
     let mut generate = keytool("-genkeypair");
-    generate.args(["-keyalg", "EC", "-groupname", "secp256r1", "-validity", "3650", "-dname", "CN=localhost"]);
+    let (begins, days) = match certificate {
+        Certificate::Valid => ("-1d", "3650"),
+        Certificate::Expired => ("-30d", "29"),
+    };
+    generate.args(["-keyalg", "EC", "-groupname", "secp256r1", "-dname", "CN=localhost"]);
+    generate.args(["-startdate", begins, "-validity", days]);
     generate.args(["-ext", "san=dns:localhost,ip:127.0.0.1"]);
     run_java(generate, "making a key")?;
     let mut export = keytool("-exportcert");

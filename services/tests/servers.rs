@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use flowstone_services::cassandra::{Cassandra, CassandraOptions};
 use flowstone_services::elasticsearch::{Elasticsearch, ElasticsearchOptions};
-use flowstone_services::kafka::{Kafka, KafkaOptions};
+use flowstone_services::kafka::{Certificate, Kafka, KafkaOptions};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -63,7 +63,14 @@ fn cassandra_comes_back_after_a_kill() {
 #[test]
 fn a_cluster_of_kafka_has_listeners_of_all_kinds() {
     let user = Some(("alice".to_owned(), "secret".to_owned()));
-    let options = KafkaOptions { nodes: 3, proxied: true, user, tls: true, heap: "256m", ..KafkaOptions::default() };
+    let options = KafkaOptions {
+        nodes: 3,
+        proxied: true,
+        user,
+        tls: Some(Certificate::Valid),
+        heap: "256m",
+        ..KafkaOptions::default()
+    };
     let mut kafka = Kafka::start(&options).unwrap();
     for brokers in [kafka.brokers(), kafka.proxied(), kafka.sasl(), kafka.tls()] {
         let addresses: Vec<SocketAddr> = brokers.split(',').map(|broker| broker.parse().unwrap()).collect();

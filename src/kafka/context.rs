@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
-use rdkafka::{ClientContext, Statistics, TopicPartitionList};
+use rdkafka::{ClientContext, Statistics};
 
 /// While a broker is down, librdkafka says so twenty times a second.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -31,8 +31,6 @@ struct Heard {
     is_hopeless: bool,
     /// The end that was last seen of partitions of the topic.
     ends: HashMap<i32, i64>,
-    /// How many commits were answered.
-    commits: u64,
     /// Why a record could not be delivered, of the first such one.
     undelivered: Option<KafkaError>,
 }
@@ -57,11 +55,6 @@ impl Context {
     /// Where a partition ended when its end was last reached: everything below was handed over, or is waiting in its queue.
     pub(crate) fn end(&self, partition: i32) -> Option<u64> {
         self.heard().ends.get(&partition).and_then(|end| u64::try_from(*end).ok())
-    }
-
-    /// How many commits of offsets were answered.
-    pub(crate) fn commits(&self) -> u64 {
-        self.heard().commits
     }
 
     /// Why a record could not be delivered, if one could not.
@@ -139,14 +132,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        self.heard().commits += 1;
-        if let Err(error) = result {
-            self.say(true, &format!("offsets could not be committed for monitors: {error}"));
-        }
-    }
-}
+impl ConsumerContext for Context {}
 
 impl ProducerContext for Context {
     type DeliveryOpaque = ();

@@ -1,6 +1,6 @@
 //! What can not be read on (law L5), and what is wrong from the start: refused, with places and choices.
 
-use flowstone_services::kafka::{Kafka, KafkaOptions};
+use flowstone_services::kafka::{Certificate, Kafka, KafkaOptions};
 
 use crate::archive::{SQLITE, joey, kitchen};
 use crate::oracle::expected;
@@ -111,7 +111,7 @@ fn options_that_would_break_a_promise_are_refused_with_the_reason() {
 #[test]
 fn a_wrong_password_is_said_at_once_and_the_right_one_works_with_and_without_tls() {
     let user = Some(("alice".to_owned(), "right".to_owned()));
-    let kafka = Kafka::start(&KafkaOptions { user, tls: true, ..KafkaOptions::default() }).unwrap();
+    let kafka = Kafka::start(&KafkaOptions { user, tls: Some(Certificate::Valid), ..KafkaOptions::default() }).unwrap();
     let topic = Topic::at(&kafka.brokers(), 1, 1, &[]);
     topic.produce([record(0, joey()), record(0, kitchen())]);
     let sasl = |password: &str| {
@@ -132,4 +132,15 @@ fn a_wrong_password_is_said_at_once_and_the_right_one_works_with_and_without_tls
     let place = tls(&format!(", ssl.ca.location: \"{}\"", kafka.certificate().display()));
     place.backfill();
     assert_eq!(place.rows(), expected(&[joey(), kitchen()]));
+}
+
+#[test]
+fn a_certificate_that_has_expired_is_said_at_once() {
+    let kafka = Kafka::start(&KafkaOptions { tls: Some(Certificate::Expired), ..KafkaOptions::default() }).unwrap();
+    let topic = Topic::at(&kafka.brokers(), 1, 1, &[]);
+    let trusted = kafka.certificate().display();
+    let text =
+        topic.pipeline(&format!("options: {{ security.protocol: SSL, ssl.ca.location: \"{trusted}\" }}"), SQLITE);
+    let said = fails(&Place::with(&text.replace(&topic.brokers, &kafka.tls())));
+    says(&said, &["could not log in to Kafka", "certificate has expired"]);
 }

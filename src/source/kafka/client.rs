@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::assignment::Assignment;
 use crate::kafka::{ANSWER, CONNECT, Context, FIRST_ANSWER, Problem, options};
 use crate::pipeline::{Isolation, KafkaSource as Spec};
 use crate::source::SourceError;
@@ -36,6 +38,7 @@ struct Shared {
     brokers: String,
     topic: String,
     partitions: AtomicI32,
+    assignment: Assignment,
     /// What is to be committed for monitors.
     written: Mutex<BTreeMap<i32, u64>>,
 }
@@ -75,6 +78,7 @@ impl Client {
             brokers: spec.brokers.clone(),
             topic: spec.topic.clone(),
             partitions: AtomicI32::new(0),
+            assignment: Assignment::default(),
             written: Mutex::default(),
         });
         let config = options::config(&spec.brokers, &settings, &ours);
@@ -140,6 +144,7 @@ impl Client {
 
     /// The first offset that a partition has, and the one after the last.
     pub(super) fn watermarks(&self, partition: i32) -> Result<(u64, u64), SourceError> {
+        self.shared.assignment.asked();
         let asked = self.retried(|| self.consumer.fetch_watermarks(&self.shared.topic, partition, ANSWER));
         let (low, high) = asked.map_err(|error| self.failed("ask for the offsets of", error))?;
         let offset = |offset: i64| u64::try_from(offset).unwrap_or(0);
@@ -151,6 +156,7 @@ impl Client {
         let parsed: jiff::Timestamp = time.parse().map_err(|error| {
             service("read", format!("the time {time:?}, where source {:?} starts", self.shared.name), error)
         })?;
+        self.shared.assignment.asked();
         let asked = self.retried(|| {
             let mut times = TopicPartitionList::new();
             times.add_partition_offset(&self.shared.topic, partition, Offset::Offset(parsed.as_millisecond()))?;
@@ -177,19 +183,25 @@ impl Client {
         }
     }
 
-    /// Begins to fetch a partition.
-    pub(super) fn assign(&self, partition: i32, offset: u64) -> Result<PartitionQueue<Context>, SourceError> {
+    /// What will be fetched of a partition: [`fetch`](Self::fetch) begins with it.
+    pub(super) fn assign(&self, partition: i32, offset: u64) -> PartitionQueue<Context> {
         let topic = self.shared.topic.as_str();
         let queue = self.consumer.split_partition_queue(topic, partition).expect("a partition that was found");
-        let offset = Offset::Offset(i64::try_from(offset).expect("Kafka gave it"));
-        let mut list = TopicPartitionList::new();
-        let assigned = list.add_partition_offset(topic, partition, offset);
-        assigned.and_then(|()| self.consumer.incremental_assign(&list)).map_err(|error| self.failed("read", error))?;
-        Ok(queue)
+        self.shared.assignment.add(partition, offset);
+        queue
+    }
+
+    /// Begins to fetch partitions that were assigned. To be called again and again: it may not be time yet.
+    pub(super) fn fetch(&self) -> Result<(), SourceError> {
+        let begun = self.shared.assignment.begin(&self.consumer, &self.shared.topic);
+        begun.map_err(|error| self.failed("read", error))
     }
 
     /// Stops fetching a partition.
     pub(super) fn release(&self, partition: i32) {
+        if self.shared.assignment.forget(partition) {
+            return;
+        }
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.shared.topic, partition);
         // An error means that the consumer is closing.
@@ -208,11 +220,15 @@ impl Client {
 
     /// Commits what waits, and waits for the answer; not for long.
     pub(super) fn finish(&self) {
-        let (answers, start) = (self.consumer.context().commits(), Instant::now());
-        if self.shared.commit(&self.consumer) {
-            while self.consumer.context().commits() == answers && start.elapsed() < GOODBYE {
-                let _ = self.consumer.poll(SERVE_DELAY);
-            }
+        let (client, (answer, answered)) = (self.clone(), channel());
+        // librdkafka would wait for a coordinator for as long as there is none.
+        let commit = move || answer.send(client.shared.commit(&client.consumer, CommitMode::Sync));
+        if thread::Builder::new().name("kafka".to_owned()).spawn(commit).is_err() {
+            return;
+        }
+        if let Ok(Err(error)) = answered.recv_timeout(GOODBYE) {
+            let name = &self.shared.name;
+            tracing::warn!("source {name:?}: offsets could not be committed for monitors: {error}");
         }
     }
 
@@ -258,17 +274,18 @@ impl Shared {
         Asked::Found
     }
 
-    /// Without waiting for the answer; says whether there will be one.
-    fn commit(&self, consumer: &BaseConsumer<Context>) -> bool {
+    /// Commits what waits, if anything does. Asynchronous commits are answered by nothing.
+    fn commit(&self, consumer: &BaseConsumer<Context>, mode: CommitMode) -> KafkaResult<()> {
         let written = std::mem::take(&mut *self.lock());
         let mut list = TopicPartitionList::new();
         for (partition, offset) in written {
-            let offset = Offset::Offset(i64::try_from(offset).expect("Kafka gave it"));
-            // It fails only for offsets that are none.
-            let _ = list.add_partition_offset(&self.topic, partition, offset);
+            list.add_partition_offset(
+                &self.topic,
+                partition,
+                Offset::Offset(i64::try_from(offset).expect("Kafka gave it")),
+            )?;
         }
-        // The answer comes as an event.
-        list.count() > 0 && consumer.commit(&list, CommitMode::Async).is_ok()
+        if list.count() == 0 { Ok(()) } else { consumer.commit(&list, mode) }
     }
 }
 
@@ -283,7 +300,9 @@ fn serve(shared: &Weak<Shared>, consumer: &Weak<BaseConsumer<Context>>) {
             continue;
         }
         let Some(shared) = shared.upgrade() else { return };
-        shared.commit(&consumer);
+        if let Err(error) = shared.commit(&consumer, CommitMode::Async) {
+            tracing::debug!("source {:?}: offsets could not be committed: {error}", shared.name);
+        }
         if let Asked::Failed(error) = shared.ask(&consumer, ANSWER) {
             tracing::debug!("source {:?}: partitions could not be looked for: {error}", shared.name);
         }

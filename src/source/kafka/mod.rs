@@ -23,6 +23,7 @@ use self::reader::{Begin, Reader};
 use super::{Bookmark, Known, PartitionReader, Source, SourceError};
 use crate::pipeline::{KafkaSource as Spec, KafkaStart};
 
+mod assignment;
 mod client;
 mod copy;
 mod mark;
@@ -232,7 +233,7 @@ impl Source for KafkaSource {
             return Ok(Box::new(reader::Gone { bookmark: from.clone() }));
         };
         let begin = self.begin(number, from)?;
-        let queue = self.client.assign(number, begin.at)?;
+        let queue = self.client.assign(number, begin.at);
         Ok(Box::new(Reader::new(self.client.clone(), partition, number, queue, begin, from, self.copy.clone())))
     }
 }

@@ -163,6 +163,7 @@ fn check(partition: &str, expected: Last, message: &BorrowedMessage<'_>) -> Resu
 
 impl PartitionReader for Reader {
     fn poll(&mut self, batch: &mut RawBatch, max_bytes: usize) -> Result<Progress, SourceError> {
+        self.client.fetch()?;
         // Before the queue is emptied: what it says is then true of what was taken.
         let end = self.client.end(self.partition);
         let is_empty = self.drain(batch, max_bytes)?;

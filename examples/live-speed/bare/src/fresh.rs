@@ -18,8 +18,10 @@ const ASSET: &str = "freshness";
 const MOST: u64 = 3_600;
 /// How long the last ones may take.
 const LAST: Duration = Duration::from_secs(20);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(5);
+/// Between two looks at the table.
+const LOOK_AT_TABLE: Duration = Duration::from_millis(5);
+/// Between two looks at the index: each costs more, and what is new in it shows at intervals only.
+const LOOK_AT_INDEX: Duration = Duration::from_millis(25);
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -93,9 +95,10 @@ fn send(args: &Args, count: u64, watched: [&Sent; 2]) -> Result<(), Failure> {
             let record = BaseRecord::to(&args.topic).key(&key).payload(&payload);
             producer.send(record).map_err(|(error, _)| error)?;
         }
-        producer.flush(LAST)?;
+        // They are on their way already; waiting for the answers would take longer than until the next ones are due.
+        producer.poll(Duration::ZERO);
     }
-    Ok(())
+    Ok(producer.flush(LAST)?)
 }
 
 /// What was seen, by second, and how many milliseconds after it was sent.
@@ -106,6 +109,7 @@ fn watch(
     sent: &Sent,
     count: u64,
     deadline: Instant,
+    pause: Duration,
     mut ask: impl FnMut(u64) -> Result<Vec<u64>, Failure>,
 ) -> Result<Seen, Failure> {
     let mut seen = Seen::new();
@@ -121,7 +125,7 @@ fn watch(
             }
         }
         drop(sent);
-        thread::sleep(LOOK);
+        thread::sleep(pause);
     }
     Ok(seen)
 }
@@ -132,7 +136,7 @@ fn rows(node: &str, keyspace: &str, sent: &Sent, count: u64, deadline: Instant) 
     let text =
         format!("SELECT start_ns FROM {keyspace}.moments WHERE asset = '{ASSET}' AND hour = 0 AND start_ns >= ?");
     let mut statement = None;
-    watch(sent, count, deadline, |from| {
+    watch(sent, count, deadline, LOOK_AT_TABLE, |from| {
         runtime.block_on(async {
             let select = match &statement {
                 Some(select) => select,
@@ -153,7 +157,7 @@ fn documents(url: &str, index: &str, sent: &Sent, count: u64, deadline: Instant)
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let http = crate::http()?;
     let url = format!("{url}/{index}/_search?filter_path=hits.hits.fields");
-    watch(sent, count, deadline, |from| {
+    watch(sent, count, deadline, LOOK_AT_INDEX, |from| {
         let query = json!({
             "size": 1_000, "_source": false, "fields": ["time_bucket_start_ns"],
             "query": { "bool": { "filter": [

@@ -118,8 +118,13 @@ impl ClientContext for Context {
             RDKafkaErrorCode::SSL,
             RDKafkaErrorCode::UnsupportedSASLMechanism,
         ];
-        self.keep(reason, code.is_some_and(|code| hopeless.contains(&code)));
-        self.say(true, reason);
+        // OpenSSL knows which it is; librdkafka does not ask.
+        let reason = match reason.contains("certificate verify failed") {
+            true => format!("{reason}: the certificate has expired, or nobody trusted has signed it"),
+            false => reason.to_owned(),
+        };
+        self.keep(&reason, code.is_some_and(|code| hopeless.contains(&code)));
+        self.say(true, &reason);
     }
 
     fn stats(&self, statistics: Statistics) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use flowstone_services::proxy::Proxy;
 use serde_json::{Value, json};
 
 use crate::archive::{FILE, TANTIVY};
@@ -13,7 +14,13 @@ use crate::world::{Addresses, Feed, World};
 fn what_is_generated_arrives_in_both_stores_and_is_never_found_before_it_is_stored() {
     // What the real stores hold is compared with what embedded ones do, too.
     let embedded = TANTIVY.replace("search:", "embedded:");
-    let world = World::at(&Addresses::shared(), "", &format!("{embedded}{FILE}"));
+    let shared = Addresses::shared();
+    let world = World::at(&shared, "", &format!("{embedded}{FILE}"));
+    // A slow table: if the index did not wait for it, that would show.
+    let table = Proxy::to(shared.cassandra.parse().unwrap()).unwrap();
+    table.slow(400_000);
+    let pipeline = std::fs::read_to_string(world.place.path("pipeline.yaml")).unwrap();
+    world.place.write("pipeline.yaml", pipeline.replace(&shared.cassandra, &table.address().to_string()));
     let mut feed = Feed::new(&world.place, 1);
     feed.send(&world.topic, 400);
     let run = world.run(2);

@@ -1,88 +1,203 @@
 //! The state of an aggregation, and what an epoch changes.
 
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::accumulator::Accumulator;
 use super::group::Group;
 
-/// What the groups of one worker come to.
+/// What the groups of one worker come to, and what the epoch under way changes of them.
+///
+/// A row is looked up once: its group knows where its change is. Changes lie one after another, in the order in which groups
+/// were touched first, and what is left to do when the epoch is complete touches no table.
 pub(super) struct Groups<K, A> {
-    groups: HashMap<K, Group<A>>,
+    slots: Vec<Slot<K, A>>,
+    /// Where the slots of keys are.
+    places: HashTable<Place>,
+    hashing: DefaultHashBuilder,
+    changes: Vec<Change<A>>,
+    /// So many of `changes` are done.
+    done: usize,
+    /// Filled and emptied for each group; here to be allocated once.
+    larger: Vec<K>,
 }
 
-/// The changes of an epoch, by group.
+struct Slot<K, A> {
+    key: K,
+    group: Group<A>,
+    /// The place of its change, or `NONE`.
+    change: u32,
+    /// Where the last one of those above it was, and probably still is: then it need not be looked up.
+    above: u32,
+}
+
+/// With a part of the hash, so that a growing table need not look at keys.
+struct Place {
+    hash: u32,
+    slot: u32,
+}
+
+struct Change<A> {
+    slot: u32,
+    of: Group<A>,
+}
+
+/// So many changes have a place that is kept from epoch to epoch.
+const MOST_KEPT: usize = 1 << 16;
+
+const NONE: u32 = u32::MAX;
+
+/// The changes of an epoch that is not under way yet, by group.
 pub(super) type Changes<K, A> = HashMap<K, Group<A>>;
 
 impl<K: Hash + Eq, A: Accumulator> Groups<K, A> {
     pub(super) fn new() -> Self {
-        Groups { groups: HashMap::new() }
+        Groups {
+            slots: Vec::new(),
+            places: HashTable::new(),
+            hashing: DefaultHashBuilder::default(),
+            changes: Vec::new(),
+            done: 0,
+            larger: Vec::new(),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+        self.slots.is_empty()
     }
 
     /// Takes in what readers of the results know, in any pieces.
-    pub(super) fn load(&mut self, key: K, change: impl FnOnce(&mut Group<A>)) {
-        change(self.groups.entry(key).or_default());
+    pub(super) fn load(&mut self, key: K) -> &mut Group<A> {
+        let slot = self.slot(key);
+        &mut self.slots[slot].group
     }
 
     /// All is loaded: groups that have come and gone meanwhile are no more, and those above others are known, too.
     pub(super) fn settle(&mut self, above: &impl Fn(&K, &mut Vec<K>)) {
-        self.groups.retain(|_, group| group.rows != 0);
-        let mut larger = Vec::new();
-        let mut level: Changes<K, A> = Changes::new();
-        for (key, group) in &self.groups {
-            above(key, &mut larger);
-            larger.drain(..).for_each(|key| level.entry(key).or_default().merge(group.clone()));
-        }
-        while !level.is_empty() {
-            let mut next = Changes::new();
-            for (key, group) in level {
-                above(&key, &mut larger);
-                larger.drain(..).for_each(|key| next.entry(key).or_default().merge(group.clone()));
-                self.groups.entry(key).or_default().merge(group);
+        for slot in (0..self.slots.len()).rev() {
+            if self.slots[slot].group.rows == 0 {
+                self.remove(slot);
             }
-            level = next;
         }
+        for slot in 0..self.slots.len() {
+            let group = self.slots[slot].group.clone();
+            self.pass_on(slot, &group, above);
+        }
+        while self.finish_next(above, true, &mut |_, _| None::<()>, |(), _| {}) {}
     }
 
-    /// Changes a group; tells `emit` its results before and after, if they differ. A group without rows has none.
+    /// What the epoch under way changes of a group.
+    pub(super) fn change(&mut self, key: K) -> &mut Group<A> {
+        let slot = self.slot(key);
+        self.change_at(slot)
+    }
+
+    fn change_at(&mut self, slot: usize) -> &mut Group<A> {
+        let known = &mut self.slots[slot].change;
+        if *known == NONE {
+            *known = number(self.changes.len());
+            self.changes.push(Change { slot: number(slot), of: Group::default() });
+        }
+        &mut self.changes[*known as usize].of
+    }
+
+    /// Changes the next group that the epoch under way touches, after which it is known what it adds to those `above` it. Tells
+    /// `emit` its results before and after, if they differ; a group without rows has none. `false` if all are done.
     ///
     /// `keep` says whether anybody will ask for it again.
-    pub(super) fn change<O: Eq>(
+    pub(super) fn finish_next<O: Eq>(
         &mut self,
-        key: K,
-        change: Group<A>,
+        above: &impl Fn(&K, &mut Vec<K>),
         keep: bool,
         result: &mut impl FnMut(&K, &Group<A>) -> Option<O>,
         mut emit: impl FnMut(O, isize),
-    ) {
-        let mut result_of = |key: &K, group: &Group<A>| (group.rows > 0).then(|| result(key, group)).flatten();
-        match self.groups.entry(key) {
-            Entry::Vacant(entry) => {
-                if let Some(new) = result_of(entry.key(), &change) {
-                    emit(new, 1);
-                }
-                if keep && change.rows != 0 {
-                    entry.insert(change);
-                }
+    ) -> bool {
+        let Some(next) = self.changes.get_mut(self.done) else {
+            self.changes.clear();
+            // A bulk load is over; other epochs are small.
+            self.changes.shrink_to(MOST_KEPT);
+            self.done = 0;
+            return false;
+        };
+        let (slot, change) = (next.slot as usize, std::mem::take(&mut next.of));
+        self.done += 1;
+        self.slots[slot].change = NONE;
+        self.pass_on(slot, &change, above);
+        let Slot { key, group, .. } = &mut self.slots[slot];
+        let mut result_of = |group: &Group<A>| (group.rows > 0).then(|| result(key, group)).flatten();
+        if group.rows == 0 {
+            result_of(&change).into_iter().for_each(|new| emit(new, 1));
+            if keep {
+                *group = change;
             }
-            Entry::Occupied(mut entry) => {
-                let old = result_of(entry.key(), entry.get());
-                entry.get_mut().merge(change);
-                let new = result_of(entry.key(), entry.get());
-                if old != new {
-                    old.into_iter().for_each(|old| emit(old, -1));
-                    new.into_iter().for_each(|new| emit(new, 1));
-                }
-                if entry.get().rows == 0 {
-                    entry.remove();
-                }
+        } else {
+            let old = result_of(group);
+            group.merge(change);
+            let new = result_of(group);
+            if old != new {
+                old.into_iter().for_each(|old| emit(old, -1));
+                new.into_iter().for_each(|new| emit(new, 1));
+            }
+        }
+        if keep && group.rows == 0 {
+            self.remove(slot);
+        }
+        true
+    }
+
+    /// Adds to the groups above one what changes of it.
+    fn pass_on(&mut self, slot: usize, change: &Group<A>, above: &impl Fn(&K, &mut Vec<K>)) {
+        let mut larger = std::mem::take(&mut self.larger);
+        above(&self.slots[slot].key, &mut larger);
+        for key in larger.drain(..) {
+            let probably = self.slots[slot].above as usize;
+            let is_there = self.slots.get(probably).is_some_and(|slot| slot.key == key);
+            let place = if is_there { probably } else { self.slot(key) };
+            self.slots[slot].above = number(place);
+            self.change_at(place).merge(change.clone());
+        }
+        self.larger = larger;
+    }
+
+    fn slot(&mut self, key: K) -> usize {
+        let Groups { slots, places, hashing, .. } = self;
+        let hash = hashing.hash_one(&key) as u32;
+        let is_it = |place: &Place| place.hash == hash && slots[place.slot as usize].key == key;
+        match places.entry(spread(hash), is_it, |place| spread(place.hash)) {
+            Entry::Occupied(place) => place.get().slot as usize,
+            Entry::Vacant(place) => {
+                let slot = slots.len();
+                place.insert(Place { hash, slot: number(slot) });
+                slots.push(Slot { key, group: Group::default(), change: NONE, above: NONE });
+                slot
             }
         }
     }
+
+    /// The last slot takes the place of the one that goes.
+    fn remove(&mut self, slot: usize) {
+        let hash = self.hashing.hash_one(&self.slots[slot].key) as u32;
+        let place = self.places.find_entry(spread(hash), |place| place.slot as usize == slot);
+        place.ok().expect("each slot has a place").remove();
+        let last = self.slots.len() - 1;
+        self.slots.swap_remove(slot);
+        let Some(moved) = self.slots.get(slot) else { return };
+        let hash = self.hashing.hash_one(&moved.key) as u32;
+        let place = self.places.find_mut(spread(hash), |place| place.slot as usize == last);
+        place.expect("each slot has a place").slot = number(slot);
+        if moved.change != NONE {
+            self.changes[moved.change as usize].slot = number(slot);
+        }
+    }
+}
+
+/// The hash that the table is told: all of its bits depend on the part that is known.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+fn number(place: usize) -> u32 {
+    u32::try_from(place).ok().filter(|place| *place != NONE).expect("a worker has fewer than 2^32 groups")
 }

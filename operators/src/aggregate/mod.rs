@@ -11,6 +11,7 @@
 //! | [`bag`](Bag) | values in order, with how often they are there: what minimum, maximum and the like are read from |
 //! | [`group`](Group) | an accumulator, and how many rows it has |
 //! | `groups` | the state: what an epoch changes |
+//! | `state` | what the shell must know of a state, whatever it is |
 //! | [`sessions`](sessions()) | groups that are rows which follow each other within a gap |
 //! | `partial` | what a worker can add up before rows go to other workers |
 //! | `options` | what is asked for |
@@ -24,6 +25,7 @@ mod operator;
 mod options;
 mod partial;
 mod sessions;
+mod state;
 mod sum;
 
 pub use accumulator::Accumulator;

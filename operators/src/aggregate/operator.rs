@@ -1,7 +1,6 @@
 //! The dataflow shell of aggregation.
 
-use std::any::Any;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::hash::Hash;
 
 use differential_dataflow::{AsCollection, VecCollection};
@@ -18,39 +17,12 @@ use super::group::Group;
 use super::groups::{Changes, Groups};
 use super::options::AggregateOptions;
 use super::partial::{Partial, partial};
+use super::state::{Fold, Gathered, RollUp, State};
 use crate::pace::Pace;
 use crate::route::{Route, owner};
 
 /// So many results are put out before other operators get their turn.
 const FUEL: usize = 1 << 16;
-
-/// An epoch under way, and the groups that are still to be done.
-struct Ready<K, A> {
-    epoch: u64,
-    at: Capability<u64>,
-    todo: std::vec::IntoIter<(K, Group<A>)>,
-    /// What they add to the groups above them, which are done after them.
-    above: Changes<K, A>,
-}
-
-impl<K: Ord + Hash, A: Accumulator> Ready<K, A> {
-    fn new(epoch: u64, at: Capability<u64>, changes: Changes<K, A>) -> Self {
-        Ready { epoch, at, todo: in_order(changes), above: Changes::new() }
-    }
-
-    fn next(&mut self) -> Option<(K, Group<A>)> {
-        self.todo.next().or_else(|| {
-            self.todo = in_order(std::mem::take(&mut self.above));
-            self.todo.next()
-        })
-    }
-}
-
-fn in_order<K: Ord, A>(changes: Changes<K, A>) -> std::vec::IntoIter<(K, Group<A>)> {
-    let mut changes: Vec<_> = changes.into_iter().collect();
-    changes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    changes.into_iter()
-}
 
 /// Adds up the rows of each group, and keeps the result up to date.
 ///
@@ -128,60 +100,10 @@ where
     A::Input: 'static,
     O: Eq + Clone + 'static,
 {
-    folded(rows, options, RollUp { groups: Groups::new(), above, result })
+    exchanged(rows, options, RollUp { groups: Groups::new(), above, result })
 }
 
-/// What an operator keeps of the groups of its worker.
-pub(super) trait State<K, A, O> {
-    /// Takes in what readers of the results know, in any pieces.
-    fn load(&mut self, key: K, change: impl FnOnce(&mut Group<A>));
-    /// All is loaded.
-    fn settle(&mut self);
-    /// Appends the groups that one is part of.
-    fn above(&self, key: &K, larger: &mut Vec<K>);
-    /// Changes a group, and tells `emit` the results that go and come. `keep` says whether anybody will ask for it again.
-    fn change(&mut self, key: K, change: Group<A>, keep: bool, emit: impl FnMut(O, isize));
-    /// All of it, if there is something: nobody will ask again.
-    fn take(&mut self) -> Option<Box<dyn Any + Send>>;
-}
-
-/// Groups, and those that they are parts of.
-struct RollUp<K, A, F, R> {
-    groups: Groups<K, A>,
-    above: F,
-    result: R,
-}
-
-impl<K, A, O, F, R> State<K, A, O> for RollUp<K, A, F, R>
-where
-    K: Hash + Eq + Send + 'static,
-    A: Accumulator + Send,
-    O: Eq,
-    F: Fn(&K, &mut Vec<K>),
-    R: FnMut(&K, &Group<A>) -> Option<O>,
-{
-    fn load(&mut self, key: K, change: impl FnOnce(&mut Group<A>)) {
-        self.groups.load(key, change);
-    }
-
-    fn settle(&mut self) {
-        self.groups.settle(&self.above);
-    }
-
-    fn above(&self, key: &K, larger: &mut Vec<K>) {
-        (self.above)(key, larger);
-    }
-
-    fn change(&mut self, key: K, change: Group<A>, keep: bool, emit: impl FnMut(O, isize)) {
-        self.groups.change(key, change, keep, &mut self.result, emit);
-    }
-
-    fn take(&mut self) -> Option<Box<dyn Any + Send>> {
-        (!self.groups.is_empty()).then(|| Box::new(std::mem::replace(&mut self.groups, Groups::new())) as _)
-    }
-}
-
-/// Brings rows, or what workers add up of them, to the worker that owns their key, and there into `state`.
+/// The same for any state in which groups are changed one by one.
 pub(super) fn folded<'scope, K, A, O>(
     rows: VecCollection<'scope, u64, (K, A::Input), isize>,
     options: AggregateOptions,
@@ -193,14 +115,29 @@ where
     A::Input: 'static,
     O: Eq + Clone + 'static,
 {
+    exchanged(rows, options, Gathered::new(state))
+}
+
+/// Brings rows, or what workers add up of them, to the worker that owns their key, and there into `fold`.
+fn exchanged<'scope, K, A, O>(
+    rows: VecCollection<'scope, u64, (K, A::Input), isize>,
+    options: AggregateOptions,
+    fold: impl Fold<K, A, O> + 'static,
+) -> VecCollection<'scope, u64, O, isize>
+where
+    K: ExchangeData + Ord + Hash + Clone + Route + Send,
+    A: Accumulator + ExchangeData,
+    A::Input: 'static,
+    O: Eq + Clone + 'static,
+{
     let peers = rows.inner.scope().peers();
     if peers == 1 {
         let add =
             |((key, input), epoch, diff): ((K, A::Input), u64, isize)| (key, Part::Row(input, diff as i64), epoch);
-        return build(rows.inner, Pipeline, options, add, state);
+        return build(rows.inner, Pipeline, options, add, fold);
     }
     let by_key = Exchange::new(move |(key, ..): &Partial<K, A>| owner(key.route(), peers));
-    build(partial(rows), by_key, options, |(key, group, epoch)| (key, Part::Group(group), epoch), state)
+    build(partial(rows), by_key, options, |(key, group, epoch)| (key, Part::Group(group), epoch), fold)
 }
 
 /// What comes in for a group.
@@ -223,7 +160,7 @@ fn build<'scope, K, A, O, D>(
     pact: impl ParallelizationContract<u64, Vec<D>>,
     options: AggregateOptions,
     part: impl Fn(D) -> (K, Part<A>, u64) + 'static,
-    mut state: impl State<K, A, O> + 'static,
+    mut fold: impl Fold<K, A, O> + 'static,
 ) -> VecCollection<'scope, u64, O, isize>
 where
     K: ExchangeData + Ord + Hash + Clone + Send,
@@ -237,15 +174,25 @@ where
     let (output, results) = builder.new_output();
     let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<(O, u64, isize)>>>::from(output);
     builder.build(move |_| {
+        // Epochs after the one under way, whose changes `fold` has.
         let mut open: BTreeMap<u64, (Capability<u64>, Changes<K, A>)> = BTreeMap::new();
-        let mut ready: VecDeque<Ready<K, A>> = VecDeque::new();
+        let mut under_way: Option<(u64, Capability<u64>)> = None;
         let mut loading = options.quiet_through;
-        let mut larger = Vec::new();
         move |frontiers| {
+            let frontier = &frontiers[0];
             input.for_each_time(|time, data| {
                 for (key, part, epoch) in data.flat_map(|d| d.drain(..)).map(&part) {
                     if options.quiet_through.is_some_and(|quiet| epoch <= quiet) {
-                        state.load(key, |group| part.add_to(group));
+                        fold.load(key, |group| part.add_to(group));
+                        continue;
+                    }
+                    // No other one can come before it any more: its changes need not be kept apart.
+                    let is_first = || open.first_key_value().is_none_or(|(first, _)| *first > epoch);
+                    if under_way.is_none() && loading.is_none() && !frontier.less_than(&epoch) && is_first() {
+                        under_way = Some((epoch, time.delayed(&epoch, 0)));
+                    }
+                    if under_way.as_ref().is_some_and(|(at, _)| *at == epoch) {
+                        part.add_to(fold.change(key));
                         continue;
                     }
                     // By the time in the update, which may be later than that of the message.
@@ -253,44 +200,48 @@ where
                     part.add_to(changes.entry(key).or_default());
                 }
             });
-            if loading.is_some_and(|quiet| !frontiers[0].less_equal(&quiet)) {
-                state.settle();
+            if loading.is_some_and(|quiet| !frontier.less_equal(&quiet)) {
+                fold.settle();
                 loading = None;
             }
-            while let Some(entry) = open.first_entry().filter(|e| !frontiers[0].less_equal(e.key())) {
-                let (epoch, (at, changes)) = entry.remove_entry();
-                ready.push_back(Ready::new(epoch, at, changes));
-            }
 
-            // After the end of the input nobody asks what there is: a backfill keeps nothing.
-            let keep = !frontiers[0].is_empty() || ready.len() > 1;
             let mut output = output.activate();
             let mut emitted = 0;
-            while let Some(of) = ready.front_mut() {
-                let (epoch, at) = (of.epoch, of.at.clone());
-                let mut output = output.session(&at);
-                while emitted < FUEL {
-                    if options.pace.lags() {
-                        activator.activate_after(Pace::DELAY);
-                        return;
+            loop {
+                if under_way.is_none() {
+                    let next = open.first_entry().filter(|next| loading.is_none() && !frontier.less_than(next.key()));
+                    let Some((epoch, (at, changes))) = next.map(|next| next.remove_entry()) else { break };
+                    changes.into_iter().for_each(|(key, change)| *fold.change(key) = change);
+                    under_way = Some((epoch, at));
+                }
+                let Some((epoch, at)) = under_way.take_if(|(epoch, _)| !frontier.less_equal(epoch)) else { break };
+                // After the end of the input nobody asks what there is: a backfill keeps nothing.
+                let keep = !frontier.is_empty() || !open.is_empty();
+                let mut session = output.session(&at);
+                let is_done = loop {
+                    if emitted >= FUEL || options.pace.lags() {
+                        break false;
                     }
-                    let Some((key, change)) = of.next() else { break };
-                    state.above(&key, &mut larger);
-                    larger.drain(..).for_each(|key| of.above.entry(key).or_default().merge(change.clone()));
-                    state.change(key, change, keep, |row, diff| {
+                    let is_one = fold.finish_next(keep, |row, diff| {
                         emitted += 1;
-                        output.give((row, epoch, diff));
+                        session.give((row, epoch, diff));
                     });
+                    if !is_one {
+                        break true;
+                    }
+                };
+                drop(session);
+                if !is_done {
+                    under_way = Some((epoch, at));
+                    match emitted >= FUEL {
+                        true => activator.activate(),
+                        false => activator.activate_after(Pace::DELAY),
+                    }
+                    break;
                 }
-                if emitted >= FUEL {
-                    activator.activate();
-                    return;
-                }
-                drop(output);
-                ready.pop_front();
             }
-            if frontiers[0].is_empty() && open.is_empty() {
-                state.take().into_iter().for_each(|state| options.reaper.take(state));
+            if frontier.is_empty() && under_way.is_none() && open.is_empty() {
+                fold.take().into_iter().for_each(|state| options.reaper.take(state));
             }
         }
     });

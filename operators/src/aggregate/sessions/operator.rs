@@ -11,8 +11,9 @@ use super::by_time::ByTime;
 use super::of_key::Sessions;
 use crate::aggregate::accumulator::Accumulator;
 use crate::aggregate::group::Group;
-use crate::aggregate::operator::{State, folded};
+use crate::aggregate::operator::folded;
 use crate::aggregate::options::AggregateOptions;
+use crate::aggregate::state::State;
 use crate::route::Route;
 
 /// A row: its key, its time, and what it gives.
@@ -103,8 +104,6 @@ where
             }
         }
     }
-
-    fn above(&self, _key: &K, _larger: &mut Vec<K>) {}
 
     fn change(&mut self, key: K, change: Group<ByTime<A>>, keep: bool, emit: impl FnMut(O, isize)) {
         let sessions = self.keys.entry(key.clone()).or_default();

@@ -106,3 +106,13 @@ fn wrong_usage_ends_with_2_and_names_the_option() {
     let stderr = String::from_utf8_lossy(&missing.get_output().stderr).into_owned();
     assert!(stderr.starts_with("error: could not write the plot \"/nowhere/out.svg\""), "{stderr}");
 }
+
+#[test]
+fn aggregation_is_measured_too() {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("flowstone"));
+    command.args(["bench", "aggregate", "--annotations", "4000", "--assets", "500", "--repetitions", "1", "--compare"]);
+    command.args(["--batch", "400", "--corrections", "0.2", "--workers", "2", "--json"]);
+    let report: Value = serde_json::from_slice(&command.timeout(LIMIT).unwrap().stdout).unwrap();
+    assert_eq!(report["phases"][0]["epochs"], 10);
+    assert_eq!(report["floor"]["results"], report["results_left"]);
+}

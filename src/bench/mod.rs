@@ -1,16 +1,17 @@
 //! Benchmarks that anyone can run: made-up input, in memory, through the dataflow of an operator.
 //!
 //! ```text
-//!  settings ─▶ history ─▶ fusion, overlap ─▶ timing ──▶ report ─▶ plot
-//!              changes    the dataflow       workers,   medians,  time per epoch
-//!              by epoch      │               epochs     rates
-//!                            └─▶ floor ────────────────────┘
+//!  settings ─▶ history ─▶ fusion, overlap, aggregate ─▶ timing ──▶ report ─▶ plot
+//!              changes    the dataflow                  workers,   medians,  time per epoch
+//!              by epoch      │                          epochs     rates
+//!                            └─▶ floor ───────────────────────────────┘
 //!                                the same results by one sort and one sweep
 //! ```
 //!
 //! Files are neither read nor written, and nothing is parsed or rendered: what is measured is the operator, and what timely
 //! takes to carry rows to and from it. The same settings give the same input on every machine.
 
+mod aggregate;
 mod fusion;
 mod history;
 mod overlap;
@@ -21,6 +22,7 @@ mod settings;
 mod tests;
 mod timing;
 
+pub use aggregate::{AggregateSettings, aggregate};
 pub use fusion::{Form, FusionSettings, fusion};
 pub use overlap::{OverlapSettings, overlap};
 pub use plot::plot;

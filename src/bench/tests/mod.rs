@@ -10,6 +10,7 @@ use super::settings::{BenchError, Running, Workload};
 use super::timing::{Counts, Progress, Sample};
 use crate::pipeline::units::Span;
 
+mod aggregate;
 mod fusion;
 mod overlap;
 

@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use super::Failure;
 
+mod aggregate;
 mod fusion;
 mod overlap;
 mod shared;
@@ -19,12 +20,14 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum What {
+    Aggregate(aggregate::Args),
     Fusion(fusion::Args),
     Overlap(overlap::Args),
 }
 
 pub fn main(args: &Args, json: bool) -> Result<(), Failure> {
     match &args.what {
+        What::Aggregate(args) => aggregate::main(args, json),
         What::Fusion(args) => fusion::main(args, json),
         What::Overlap(args) => overlap::main(args, json),
     }

@@ -13,10 +13,10 @@ use crate::pipeline::units::Span;
 
 #[derive(clap::Args)]
 pub struct Shared {
-    /// How many lines: new annotations, corrections and deletions together [default: 1000000; overlap: 2000000].
+    /// How many lines: new annotations, corrections and deletions together [default: 1000000; overlap and aggregate: 2000000].
     #[arg(long, value_name = "N")]
     annotations: Option<u64>,
-    /// How many assets: only what belongs to the same one meets [default: 200; overlap: 1000].
+    /// How many assets: only what belongs to the same one meets [default: 200; overlap: 1000; aggregate: 100000].
     #[arg(long, value_name = "N")]
     assets: Option<u32>,
     /// The mean length of annotations; lengths are uniform up to twice that [default: 3s; overlap: 36s].

@@ -12,6 +12,7 @@
 //! | [`mod@generations`] | [`generations`](generations::generations): of each series of operations, the rows of the newest that is finished |
 //! | [`mod@fuse`] | [`fuse`](fuse::fuse): what overlaps in time, per asset, becomes moments |
 //! | [`mod@aggregate`] | [`aggregate`](aggregate::aggregate): what the rows of each group come to, kept up to date |
+//! | [`mod@accumulate`] | [`accumulate`](accumulate::accumulate): the same of streams of events, in a table |
 //! | [`pace`] | whether those who take an output can follow |
 //! | `timeline` | what is there in the time of one key, indexed: the state behind operators on intervals |
 //! | [`reaper`] | where state goes that nobody needs any more |
@@ -78,6 +79,7 @@
 //! }
 //! ```
 
+pub mod accumulate;
 pub mod aggregate;
 pub mod fuse;
 pub mod generations;

@@ -30,7 +30,8 @@ pub struct Plan {
     pub sinks: Vec<SinkPlan>,
 }
 
-/// A table: a keyed source, an `upsert`, or an unkeyed source that a sink reads, whose rows are keyed by their origin.
+/// A table: a keyed source, an `upsert`, an `aggregate` of an unkeyed source, or an unkeyed source that a sink reads, whose rows
+/// are keyed by their origin.
 #[derive(Clone, Debug)]
 pub struct TablePlan {
     /// The source's or operator's name.
@@ -45,6 +46,8 @@ pub struct TablePlan {
     pub keep_ns: Option<u64>,
     /// Where it says which operations are finished, if its rows belong to operations.
     pub operations: Option<OperationsPlan>,
+    /// The `aggregate` whose groups it holds, if its rows are such.
+    pub groups_of: Option<usize>,
 }
 
 /// A source of operations.
@@ -59,7 +62,7 @@ pub struct OperationsPlan {
 impl TablePlan {
     /// Whether its rows are only added: they have no keys of their own.
     pub fn is_stream(&self) -> bool {
-        self.decode.key.is_empty() && !self.decode.is_by_message
+        self.groups_of.is_none() && self.decode.key.is_empty() && !self.decode.is_by_message
     }
 
     /// All sources that its state is made of.
@@ -88,10 +91,17 @@ pub struct FusePlan {
 pub struct AggregatePlan {
     /// Its name.
     pub name: String,
-    /// What it reads: a table or the documents of a `fuse`.
+    /// What it reads: a table, the documents of a `fuse`, or the events of an unkeyed source.
     pub from: Collection,
     /// What it computes.
     pub spec: AggregateSpec,
+}
+
+impl AggregatePlan {
+    /// Whether its groups are a table: nobody keeps the events that it reads.
+    pub fn is_table(&self) -> bool {
+        matches!(self.from, Collection::Events(_))
+    }
 }
 
 /// A sink.
@@ -143,6 +153,8 @@ impl SinkPlan {
 pub enum Collection {
     /// The rows of a table.
     Table(usize),
+    /// The records of an unkeyed source, as they come; they are not kept.
+    Events(usize),
     /// The documents of a `fuse`.
     Moments(usize),
     /// The documents that a `fuse` rejects.
@@ -176,16 +188,20 @@ impl Plan {
         }
         for (name, operator) in &pipeline.operators {
             let Some(spec) = &operator.aggregate else { continue };
-            let from = plan.collection(&spec.from).expect("validated: aggregate reads a table or a fuse");
+            let events = events(pipeline, &spec.from).map(Collection::Events);
+            let from =
+                events.or_else(|| plan.collection(&spec.from)).expect("validated: aggregate reads what there is");
             plan.aggregates.push(AggregatePlan { name: name.clone(), from, spec: aggregate_spec(spec) });
         }
         plan.add_sinks(pipeline);
         plan
     }
 
-    /// The names of every `fuse`, then of every `aggregate`.
+    /// The names of the operators that keep nothing in the journal: of every `fuse`, then of every `aggregate` of rows or of
+    /// documents.
     pub fn operators(&self) -> impl Iterator<Item = &str> {
-        let aggregates = self.aggregates.iter().map(|aggregate| aggregate.name.as_str());
+        let aggregates =
+            self.aggregates.iter().filter(|aggregate| !aggregate.is_table()).map(|aggregate| aggregate.name.as_str());
         self.fuses.iter().map(|fuse| fuse.name.as_str()).chain(aggregates)
     }
 
@@ -200,6 +216,7 @@ impl Plan {
         match collection {
             Collection::DeadLetters => true,
             Collection::Table(at) => self.tables[at].is_stream(),
+            Collection::Events(_) => true,
             Collection::Moments(_) | Collection::Rejected(_) => false,
             Collection::Groups(_) | Collection::Unusable(_) => false,
         }
@@ -218,7 +235,7 @@ impl Plan {
     }
 
     fn table(&self, name: &str) -> Option<usize> {
-        self.tables.iter().position(|table| table.name == name)
+        self.tables.iter().position(|table| table.name == name && table.groups_of.is_none())
     }
 
     /// Adds the sinks in an order in which each comes after the one that it waits for.
@@ -252,6 +269,11 @@ impl Plan {
         let operators = || fuse(name).map(Collection::Moments).or_else(|| aggregate(name).map(Collection::Groups));
         self.table(name).map(Collection::Table).or_else(operators)
     }
+}
+
+/// The number of an unkeyed source.
+fn events(pipeline: &Pipeline, name: &str) -> Option<usize> {
+    pipeline.sources.get_full(name).filter(|(_, _, source)| source.key.is_none()).map(|(number, ..)| number)
 }
 
 /// The tables of a pipeline. An unkeyed source is one only if a sink reads it.
@@ -291,6 +313,20 @@ fn tables(pipeline: &Pipeline) -> Vec<TablePlan> {
         let sources = upsert.from.as_slice().iter().map(|from| source_number(pipeline, from)).collect();
         tables.push(rules.table(name, sources, pipeline));
     }
+    let aggregates =
+        pipeline.operators.iter().filter_map(|(name, operator)| Some((name, operator.aggregate.as_ref()?)));
+    for (number, (name, aggregate)) in aggregates.enumerate() {
+        let Some(source) = events(pipeline, &aggregate.from) else { continue };
+        tables.push(TablePlan {
+            name: name.clone(),
+            sources: vec![source],
+            decode: DecodeSpec::default(),
+            remember_ms: 0,
+            keep_ns: None,
+            operations: None,
+            groups_of: Some(number),
+        });
+    }
     tables
 }
 
@@ -326,6 +362,7 @@ impl Rules<'_> {
             remember_ms: self.tombstones.nanos() as u64 / 1_000_000,
             keep_ns: self.retention.map(|retention| retention.keep.nanos() as u64),
             operations,
+            groups_of: None,
         }
     }
 }

@@ -43,7 +43,7 @@ impl Plan {
                 let names = spec.by.iter().map(|(name, _)| name.as_str()).chain(bounds);
                 return Layout::Rows { key: names.map(FieldPath::of_member).collect() };
             }
-            Collection::Rejected(_) | Collection::Unusable(_) | Collection::DeadLetters => {
+            Collection::Events(_) | Collection::Rejected(_) | Collection::Unusable(_) | Collection::DeadLetters => {
                 return Layout::Rows { key: Vec::new() };
             }
         };

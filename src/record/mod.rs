@@ -19,7 +19,7 @@ mod versioned;
 pub use aggregate::{
     AggregateSpec, Computed, Condition, Function, GroupKey, Grouped, Test, Window, WindowSpec, Windows,
 };
-pub(crate) use aggregate::{Contributor, Fields, Results};
+pub(crate) use aggregate::{Contributor, Fields, Kept, Piece, Results};
 pub use decode::{DecodeSpec, Decoder, FacetSpec, OperationDecoder, OperationSpec, OperationsSpec};
 pub use fused::{Fused, Fuser};
 pub(crate) use interner::Interner;

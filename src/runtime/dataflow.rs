@@ -13,25 +13,28 @@
 //!                                        ▲─────────────────────────each sink's upper────────────────────────┘
 //! ```
 //!
-//! `aggregate` reads rows or moments, and gives groups to gates as `fuse` does moments. Where annotations belong to operations, `generations` is in the place of `upsert`, and refuses into the dead letters. Not
+//! `aggregate` reads rows or moments, and gives groups to gates as `fuse` does moments; of events without a key it is a table
+//! itself, in the place of `upsert`. Where annotations belong to operations, `generations` is in the place of `upsert`, and refuses into the dead letters. Not
 //! drawn: the sealed frontier and the least upper go back to the sources, which pause when too much is in
 //! flight.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flowstone_operators::table::tail;
 use timely::dataflow::operators::vec::{Broadcast, Filter, Map};
-use timely::dataflow::operators::{Concat, Concatenate, ConnectLoop, Feedback, Probe};
+use timely::dataflow::operators::{Concat, Concatenate, ConnectLoop, Feedback, Probe, ToStream};
 use timely::dataflow::{ProbeHandle, Scope, StreamVec};
 
 use super::RunError;
+use super::accumulation::{Groups, kept_groups};
 use super::aggregation::groups_of;
 use super::fusion::{Rows, moments_of, rejections};
 use super::setup::Setup;
 use super::sources::{Sources, sources};
 use super::tables::{Table, table};
 use crate::pipeline::compile::Collection;
-use crate::record::{DeadLetter, Row};
+use crate::record::{DeadLetter, Row, RowDiff};
 use crate::sink::gate::{Passage, gate};
 use crate::sink::lag::Detach;
 use crate::sink::shell::{Shell, Written, write};
@@ -128,9 +131,19 @@ fn collections<'scope>(
     let SealedStreams { records: mut sealed, dead_letters: sealed_letters, hydrated } =
         sealed_changes(scope, setup.journal.clone(), &start.sealed, &readers, on_error);
     let (mut tables, mut rows, mut letters) = (Vec::new(), Vec::new(), Vec::new());
+    let mut kept = BTreeMap::new();
     for number in 0..setup.plan.tables.len() {
         let id = start.tables[number];
         let sealed = sealed.remove(&id).expect("there is a stream for each table");
+        if let Some(aggregate) = setup.plan.tables[number].groups_of {
+            let Groups { rows: of_groups, changes: changed } =
+                kept_groups(scope, setup, number, sources, sealed, &mut letters);
+            changes.push(changed.map(move |change| row::record(id, change)));
+            kept.insert(aggregate, of_groups);
+            tables.push(None);
+            rows.push(None);
+            continue;
+        }
         let Table { read, rows: of_table, changes: changed } =
             table(scope, setup, number, sources, sealed, &mut letters);
         changes.push(changed.map(move |change| row::record(id, change)));
@@ -161,6 +174,11 @@ fn collections<'scope>(
     }
     let (mut groups, mut unusable) = (Vec::new(), Vec::new());
     for (number, plan) in setup.plan.aggregates.iter().enumerate() {
+        if let Some(of_groups) = kept.remove(&number) {
+            groups.push(of_groups);
+            unusable.push(empty(scope));
+            continue;
+        }
         let read = match plan.from {
             Collection::Table(at) => rows[at].clone().expect("made for operators that read it"),
             Collection::Moments(at) => moments[at].clone(),
@@ -174,6 +192,10 @@ fn collections<'scope>(
     }
     let dead_letters = scope.concatenate(dead_letters);
     Collections { tables: rows, moments, rejected, groups, unusable, dead_letters, hydrated }
+}
+
+fn empty<'scope>(scope: Scope<'scope, u64>) -> Rows<'scope> {
+    None::<RowDiff>.to_stream(scope).container::<Vec<_>>()
 }
 
 /// Makes epochs durable. Without a journal an epoch counts as sealed when all input of it is complete.
@@ -218,6 +240,7 @@ fn sink<'scope>(
         Collection::Groups(at) => &collections.groups[at],
         Collection::Unusable(at) => &collections.unusable[at],
         Collection::DeadLetters => &collections.dead_letters,
+        Collection::Events(_) => unreachable!("a sink of an unkeyed source reads a table"),
     };
     let Gates { release, reveals, detaches } = gates;
     let (with_before, waiting) = (plan.tells_before(), setup.gauges.waiting.clone());

@@ -13,6 +13,7 @@
 //! | [`metrics`], `memory` | what is counted; what the process may take |
 //! | `setup`, `stores` | what all workers share; the stores that sinks write to |
 
+mod accumulation;
 mod aggregation;
 pub mod clock;
 mod cluster;

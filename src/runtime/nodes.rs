@@ -18,6 +18,9 @@ const FUSE_SEMANTICS: u32 = 1;
 /// Raised when `aggregate` makes other documents of the same rows than before.
 const AGGREGATE_SEMANTICS: u32 = 1;
 
+/// Raised when the table of an `aggregate` of events makes other groups of the same events than before.
+const ACCUMULATE_SEMANTICS: u32 = 1;
+
 /// The settings of each node that its results depend on, as JSON text: `table NAME`, `fuse NAME`, `aggregate NAME`,
 /// `sink NAME`.
 pub(super) fn nodes(pipeline: &Pipeline) -> BTreeMap<String, String> {
@@ -39,7 +42,10 @@ pub(super) fn nodes(pipeline: &Pipeline) -> BTreeMap<String, String> {
             nodes.insert(format!("fuse {name}"), text(without(fuse, &[]), FUSE_SEMANTICS));
         }
         if let Some(aggregate) = &operator.aggregate {
-            nodes.insert(format!("aggregate {name}"), text(without(aggregate, &[]), AGGREGATE_SEMANTICS));
+            let is_table = pipeline.sources.get(&aggregate.from).is_some_and(|source| source.key.is_none());
+            let (kind, semantics) =
+                if is_table { ("table", ACCUMULATE_SEMANTICS) } else { ("aggregate", AGGREGATE_SEMANTICS) };
+            nodes.insert(format!("{kind} {name}"), text(without(aggregate, &[]), semantics));
         }
     }
     for (name, sink) in &pipeline.sinks {
@@ -163,9 +169,10 @@ fn is_below(plan: &Plan, collection: Collection, node: &str) -> bool {
         }
         Collection::Groups(at) | Collection::Unusable(at) => {
             let aggregate = &plan.aggregates[at];
-            node.strip_prefix("aggregate ") == Some(&aggregate.name) || is_below(plan, aggregate.from, node)
+            let kind = if aggregate.is_table() { "table " } else { "aggregate " };
+            node.strip_prefix(kind) == Some(&aggregate.name) || is_below(plan, aggregate.from, node)
         }
-        Collection::DeadLetters => false,
+        Collection::Events(_) | Collection::DeadLetters => false,
     }
 }
 

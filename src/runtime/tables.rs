@@ -69,7 +69,7 @@ pub(super) fn table<'scope>(
     Table { read: is_read.then(|| rows.inner.clone().map(as_row)), rows: Some(rows), changes }
 }
 
-fn options(setup: &Setup, number: usize, plan: &TablePlan) -> TableOptions {
+pub(super) fn options(setup: &Setup, number: usize, plan: &TablePlan) -> TableOptions {
     let start = &setup.start;
     TableOptions {
         remember: plan.remember_ms,
@@ -77,6 +77,7 @@ fn options(setup: &Setup, number: usize, plan: &TablePlan) -> TableOptions {
         counters: setup.metrics.tables[number].1.table.clone(),
         start: TableStart { hydrate_at: start.sealed.hydrate_at, hidden_from: start.hidden_from },
         journalled: setup.journal.is_some(),
+        are_rows_known: false,
         reaper: reaper(),
     }
 }
@@ -86,16 +87,30 @@ fn refusals<'scope>(
     setup: &Setup,
     refused: StreamVec<'scope, u64, (Record, generations::Refusal)>,
 ) -> StreamVec<'scope, u64, RowDiff> {
-    let catalogs = setup.start.sources.iter().zip(&setup.catalogs);
-    let catalogs: Vec<(u16, Arc<str>, Catalog)> =
-        catalogs.map(|(start, (name, catalog))| (start.id, name.as_str().into(), catalog.clone())).collect();
-    refused.map(move |(record, refusal)| {
+    let letters = Letters::new(setup);
+    // They are given their epoch with those of other tables.
+    refused.map(move |(record, refusal)| (letters.of(&record, refusal.to_string()), 0, 1))
+}
+
+/// Writes dead letters of records that this run has read and decoded.
+pub(super) struct Letters {
+    /// By number in the journal: the source's name, and those of its partitions.
+    catalogs: Vec<(u16, Arc<str>, Catalog)>,
+}
+
+impl Letters {
+    pub(super) fn new(setup: &Setup) -> Self {
+        let catalogs = setup.start.sources.iter().zip(&setup.catalogs);
+        let catalogs = catalogs.map(|(start, (name, catalog))| (start.id, name.as_str().into(), catalog.clone()));
+        Letters { catalogs: catalogs.collect() }
+    }
+
+    pub(super) fn of(&self, record: &Record, reason: String) -> Row {
         let at = record.position();
-        let found = catalogs.iter().find(|(id, ..)| *id == at.source);
+        let found = self.catalogs.iter().find(|(id, ..)| *id == at.source);
         let (_, source, catalog) = found.expect("only records that this run has read are refused");
         let payload = record.payload().unwrap_or_default();
-        let letter = letter(source.clone(), catalog.name(at.partition), at.offset, refusal.to_string(), payload);
-        // They are given their epoch with those of other tables.
-        (Row::DeadLetter(Arc::new(letter)), 0, 1)
-    })
+        let letter = letter(source.clone(), catalog.name(at.partition), at.offset, reason, payload);
+        Row::DeadLetter(Arc::new(letter))
+    }
 }

@@ -7,6 +7,7 @@
 //! | `cargo test --test crash` | the first cases, for at most 90 s |
 //! | `cargo test --test crash -- --runs 300` | cases until there were so many runs |
 //! | `cargo test --test crash -- --case 17` | one case again |
+//! | `cargo test --release --test crash -- --counters 50 --events 1000000` | so many histories of a counter of so many events |
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -18,6 +19,7 @@
 //! | `compare` | contents of sinks |
 //! | `compaction` | cases whose source loses overwritten records between the runs |
 //! | `generations` | cases whose annotations belong to operations, so that many of them are swapped at once |
+//! | `counter` | cases whose events have no key, and are counted |
 //! | `failpoints` | which there are |
 
 // clippy.toml allows it in tests; helpers of tests are not seen as such.
@@ -28,6 +30,7 @@ mod case;
 mod common;
 mod compaction;
 mod compare;
+mod counter;
 mod failpoints;
 mod generations;
 mod input;
@@ -36,7 +39,7 @@ mod step;
 mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -51,9 +54,12 @@ struct Options {
     seconds: Option<u64>,
     dir: Option<PathBuf>,
     keep: bool,
+    /// Only histories of counters, so many.
+    counters: bool,
+    events: u64,
 }
 
-const USAGE: &str = "options: [--runs N] [--cases N] [--seconds N] [--seed FIRST] [--case SEED] [--dir DIR] [--keep]";
+const USAGE: &str = "options: [--runs N] [--cases N] [--seconds N] [--seed FIRST] [--case SEED] [--counters N] [--events N] [--dir DIR] [--keep]";
 
 /// So many failed cases say enough.
 const MOST_FAILURES: usize = 5;
@@ -61,7 +67,16 @@ const MOST_FAILURES: usize = 5;
 impl Options {
     /// `None` if other tests were asked for by name.
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut options = Options { first: 1, cases: None, runs: None, seconds: None, dir: None, keep: false };
+        let mut options = Options {
+            first: 1,
+            cases: None,
+            runs: None,
+            seconds: None,
+            dir: None,
+            keep: false,
+            counters: false,
+            events: COUNTED_EVENTS,
+        };
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or(format!("{arg} needs a value; {USAGE}"));
             let number = |text: String| text.parse::<u64>().map_err(|error| format!("{arg} {text}: {error}"));
@@ -71,6 +86,8 @@ impl Options {
                 "--seconds" => options.seconds = Some(number(value()?)?),
                 "--seed" => options.first = number(value()?)?,
                 "--case" => (options.first, options.cases) = (number(value()?)?, Some(1)),
+                "--counters" => (options.counters, options.cases) = (true, Some(number(value()?)?)),
+                "--events" => options.events = number(value()?)?,
                 "--dir" => options.dir = Some(value()?.into()),
                 "--keep" => options.keep = true,
                 "--list" => return Ok(None),
@@ -93,8 +110,27 @@ impl Options {
     }
 }
 
-/// Of so many cases one is about compaction, and one about generations.
+/// Of so many cases one is about compaction, one about generations, and one about a counter.
 const KINDS: u64 = 6;
+
+/// So many events a counter has, unless the command line says otherwise.
+const COUNTED_EVENTS: u64 = 20_000;
+
+/// A case about a counter.
+fn count(seed: u64, dir: &Path, events: u64, failpoints: &[String], tally: &mut Tally) {
+    let sink = "sqlite: { path: out.sqlite, table: counts }";
+    let done = counter::History { seed, events, dir, sink, failpoints }.run(|| {
+        support::sqlite(&dir.join("out.sqlite"), "counts").into_iter().map(|(key, row)| (key, row.0)).collect()
+    });
+    tally.runs += done.runs;
+    tally.kills += done.kills;
+    tally.stops += done.stops;
+    tally.clusters += done.clusters;
+    for (name, hit) in done.failpoints {
+        let counts = tally.failpoints.entry(name).or_default();
+        *counts = (counts.0 + 1, counts.1 + usize::from(hit));
+    }
+}
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1).peekable();
@@ -119,12 +155,14 @@ fn main() -> ExitCode {
         let dir = root.join(format!("case-{seed}"));
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).expect("a directory");
-        let run = match seed % KINDS {
-            0 => compaction::run,
-            3 => generations::run,
-            _ => case::run,
+        let run = || match seed % KINDS {
+            _ if options.counters => count(seed, &dir, options.events, &failpoints, &mut tally),
+            0 => compaction::run(seed, &dir, &failpoints, &mut tally),
+            2 => count(seed, &dir, options.events, &failpoints, &mut tally),
+            3 => generations::run(seed, &dir, &failpoints, &mut tally),
+            _ => case::run(seed, &dir, &failpoints, &mut tally),
         };
-        let passed = catch_unwind(AssertUnwindSafe(|| run(seed, &dir, &failpoints, &mut tally))).is_ok();
+        let passed = catch_unwind(AssertUnwindSafe(run)).is_ok();
         if !passed {
             eprintln!("case {seed} failed; kept in {dir:?}; again: cargo test --test crash -- --case {seed}");
             failed.push(seed);

@@ -27,6 +27,7 @@ mod command_line;
 #[path = "../common/mod.rs"]
 mod common;
 mod contents;
+mod events;
 mod failures;
 mod following;
 mod generations;

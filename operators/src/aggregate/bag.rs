@@ -29,6 +29,11 @@ impl<V: Ord> Bag<V> {
         self.values.iter().filter(|(_, times)| **times > 0).map(|(value, times)| (value, *times))
     }
 
+    /// How often a value is there.
+    pub fn times(&self, value: &V) -> i64 {
+        self.values.get(value).copied().unwrap_or(0)
+    }
+
     /// The least value.
     pub fn min(&self) -> Option<&V> {
         self.iter().next().map(|(value, _)| value)

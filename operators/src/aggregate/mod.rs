@@ -33,5 +33,6 @@ pub use bag::Bag;
 pub use group::Group;
 pub use operator::{aggregate, roll_up};
 pub use options::AggregateOptions;
+pub(crate) use partial::partial;
 pub use sessions::{Session, sessions};
 pub use sum::Sum;

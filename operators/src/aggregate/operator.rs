@@ -137,7 +137,9 @@ where
         return build(rows.inner, Pipeline, options, add, fold);
     }
     let by_key = Exchange::new(move |(key, ..): &Partial<K, A>| owner(key.route(), peers));
-    build(partial(rows), by_key, options, |(key, group, epoch)| (key, Part::Group(group), epoch), fold)
+    let add = |(key, group, epoch)| (key, Part::Group(group), epoch);
+    let row = |((key, input), epoch, diff): ((K, A::Input), u64, isize), _| (key, input, epoch, diff as i64);
+    build(partial(rows.inner, row), by_key, options, add, fold)
 }
 
 /// What comes in for a group.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::hash::Hash;
 
-use differential_dataflow::VecCollection;
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -22,7 +21,7 @@ const MOST_GROUPS: usize = 1 << 14;
 const UNTRIED_ROWS: usize = 1 << 18;
 
 /// The change of a group, at its epoch.
-pub(super) type Partial<K, A> = (K, Group<A>, u64);
+pub(crate) type Partial<K, A> = (K, Group<A>, u64);
 
 /// Whether to look for rows of the same group. It pays if two of them are found in three, or more.
 #[derive(Default)]
@@ -48,33 +47,36 @@ impl Trial {
     }
 }
 
-/// Adds up the changes of each epoch as far as this worker has them. What comes out has the same sum.
-pub(super) fn partial<'scope, K, A>(
-    rows: VecCollection<'scope, u64, (K, A::Input), isize>,
+/// Adds up the changes of each epoch as far as this worker has them. What comes out has the same sum. `change` says of what a
+/// message brings, and of the message's epoch: the group, what is given to it, at which epoch, and how often.
+pub(crate) fn partial<'scope, K, A, D>(
+    rows: StreamVec<'scope, u64, D>,
+    change: impl Fn(D, u64) -> (K, A::Input, u64, i64) + 'static,
 ) -> StreamVec<'scope, u64, Partial<K, A>>
 where
     K: ExchangeData + Hash + Eq + Clone,
     A: Accumulator + ExchangeData,
     A::Input: 'static,
+    D: 'static,
 {
     type Builder<T> = CapacityContainerBuilder<Vec<T>>;
-    rows.inner.unary_frontier::<Builder<Partial<K, A>>, _, _, _>(Pipeline, "AggregatePartial", |_, _| {
+    rows.unary_frontier::<Builder<Partial<K, A>>, _, _, _>(Pipeline, "AggregatePartial", |_, _| {
         let mut open: BTreeMap<u64, (Capability<u64>, Changes<K, A>)> = BTreeMap::new();
         let mut passing: Vec<Partial<K, A>> = Vec::new();
         let mut trial = Trial::default();
         move |(input, frontier), output| {
             input.for_each_time(|time, data| {
-                for ((key, value), epoch, diff) in data.flat_map(|d| d.drain(..)) {
+                for (key, value, epoch, times) in data.flat_map(|d| d.drain(..)).map(|d| change(d, *time.time())) {
                     if !trial.row() {
                         let mut group = Group::default();
-                        group.add(value, diff as i64);
+                        group.add(value, times);
                         passing.push((key, group, epoch));
                         continue;
                     }
                     // By the time in the update, which may be later than that of the message.
                     let (_, changes) =
                         open.entry(epoch).or_insert_with(|| (time.delayed(&epoch, 0), Changes::default()));
-                    changes.entry(key).or_default().add(value, diff as i64);
+                    changes.entry(key).or_default().add(value, times);
                     if changes.len() >= MOST_GROUPS {
                         trial.end(changes.len());
                         passing.extend(changes.drain().map(|(key, group)| (key, group, epoch)));

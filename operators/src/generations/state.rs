@@ -1,5 +1,6 @@
 //! All series of a table, and the rows of none.
 
+use std::any::Any;
 use std::cmp::{Ordering, Reverse};
 
 use hashbrown::HashTable;
@@ -158,10 +159,16 @@ fn in_order<R: Generational>(a: &R, b: &R) -> Ordering {
     a.is_after(b).cmp(&b.is_after(a))
 }
 
-impl<R: Generational + Clone> Fold<R> for Generations<R> {
+impl<R: Generational + Clone + Send + 'static> Fold<R> for Generations<R> {
+    type Live = R;
+    type State = R;
     type Arrived = Arrived<R>;
     type Refusal = Refusal;
     const REFUSES: bool = true;
+
+    fn route(record: &R) -> u64 {
+        record.route()
+    }
 
     fn arrive(arrived: &mut Arrived<R>, record: R) {
         match record.role() {
@@ -231,7 +238,8 @@ impl<R: Generational + Clone> Fold<R> for Generations<R> {
         self.hidden = self.series.iter().map(Series::hidden).sum();
     }
 
-    fn repeat(&mut self, mut sealed: Vec<(u64, R)>, mut show: impl FnMut(&R, isize)) {
+    fn repeat(&mut self, mut sealed: Vec<(u64, R)>, out: &mut impl Output<R>) {
+        let mut show = |row: &R, diff| out.show(row, diff);
         // Several epochs may be shown as one: in their order.
         sealed.sort_by_key(|(epoch, _)| *epoch);
         let mut sealed = sealed.into_iter().peekable();
@@ -242,10 +250,36 @@ impl<R: Generational + Clone> Fold<R> for Generations<R> {
     }
 
     fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.rows().next().is_none()
     }
 
-    fn get(&self, key: &R) -> Option<&R> {
+    fn get(&mut self, key: &R) -> Option<R> {
+        self.find_row(key).cloned()
+    }
+
+    fn iter(&mut self) -> impl Iterator<Item = R> {
+        self.rows().cloned()
+    }
+
+    fn count(&self) -> usize {
+        self.rows().count()
+    }
+
+    fn drain(&mut self) -> impl Iterator<Item = R> {
+        self.free.drain().chain(self.series.iter_mut().filter_map(Series::rows_mut).flat_map(Rows::drain))
+    }
+
+    fn hidden(&self) -> u64 {
+        self.hidden
+    }
+
+    fn take(&mut self) -> Box<dyn Any + Send> {
+        Box::new(std::mem::take(self))
+    }
+}
+
+impl<R: Generational + Clone + Send + 'static> Generations<R> {
+    fn find_row(&self, key: &R) -> Option<&R> {
         match key.role() {
             Role::Free => self.free.get(key),
             Role::Row(number) => self.find(key).filter(|series| series.is_shown(number))?.rows()?.get(key),
@@ -253,21 +287,7 @@ impl<R: Generational + Clone> Fold<R> for Generations<R> {
         }
     }
 
-    fn iter<'a>(&'a self) -> impl Iterator<Item = &'a R>
-    where
-        R: 'a,
-    {
+    fn rows(&self) -> impl Iterator<Item = &R> {
         self.free.iter().chain(self.series.iter().filter_map(Series::rows).flat_map(Rows::iter))
-    }
-
-    fn drain<'a>(&'a mut self) -> impl Iterator<Item = R>
-    where
-        R: 'a,
-    {
-        self.free.drain().chain(self.series.iter_mut().filter_map(Series::rows_mut).flat_map(Rows::drain))
-    }
-
-    fn hidden(&self) -> u64 {
-        self.hidden
     }
 }

@@ -4,7 +4,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::fold::Fold;
-use super::versioned::Versioned;
+use super::keyed::Keyed;
 
 /// What the rows of a table were when they were last shown, for the keys that changed since.
 ///
@@ -18,10 +18,15 @@ pub(super) enum Held<R> {
     Changed(HashTable<(u64, R, Option<R>)>),
 }
 
-impl<R: Versioned + Clone> Held<R> {
+impl<R: Keyed + Clone> Held<R> {
     /// Nothing has changed since `rows` were shown.
     pub(super) fn since(rows: &impl Fold<R>) -> Self {
         if rows.is_empty() { Held::All } else { Held::Changed(HashTable::new()) }
+    }
+
+    /// Whether it makes a difference what is held back.
+    pub(super) fn looks(&self) -> bool {
+        matches!(self, Held::Changed(_))
     }
 
     /// Takes in a change of a row that is not shown. The first of a key says what was shown.
@@ -38,11 +43,11 @@ impl<R: Versioned + Clone> Held<R> {
     pub(super) fn reveal(self, rows: &mut impl Fold<R>, more: bool, mut emit: impl FnMut(R, isize)) {
         match self {
             Held::All if !more => rows.drain().for_each(|row| emit(row, 1)),
-            Held::All => rows.iter().for_each(|row| emit(row.clone(), 1)),
+            Held::All => rows.iter().for_each(|row| emit(row, 1)),
             Held::Changed(changed) => {
                 for (_, key, shown) in changed {
                     let now = rows.get(&key);
-                    if let (Some(shown), Some(now)) = (&shown, now)
+                    if let (Some(shown), Some(now)) = (&shown, &now)
                         && shown.same_row(now)
                     {
                         continue;
@@ -51,7 +56,7 @@ impl<R: Versioned + Clone> Held<R> {
                         emit(shown, -1);
                     }
                     if let Some(now) = now {
-                        emit(now.clone(), 1);
+                        emit(now, 1);
                     }
                 }
             }

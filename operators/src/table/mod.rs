@@ -10,6 +10,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `versioned` | what a table must know of its records |
+//! | `keyed` | what must be known of rows that are held back |
 //! | `candidates` | which record of a key is newest in an epoch |
 //! | `rows` | what an epoch changes; which deletions are remembered; load and replay of what is sealed |
 //! | `deadlines` | when rows are due, if a table keeps them only for a time |
@@ -25,6 +26,7 @@ pub(crate) mod candidates;
 mod deadlines;
 pub(crate) mod fold;
 mod held;
+mod keyed;
 mod operator;
 mod options;
 pub(crate) mod outcome;
@@ -34,6 +36,7 @@ mod state;
 mod tail;
 mod versioned;
 
+pub use keyed::Keyed;
 pub use operator::upsert;
 pub use options::{TableCounters, TableInput, TableOptions, TableStart, Tick};
 pub use outcome::TableChange;

@@ -18,6 +18,8 @@ pub struct TableOptions {
     pub counters: Arc<TableCounters>,
     /// Where the table starts.
     pub start: TableStart,
+    /// Whether everybody who reads its rows knows those that it starts with: they are not put out then.
+    pub are_rows_known: bool,
     /// Whether somebody reads the changes of its state.
     pub journalled: bool,
     /// Takes the rows when the input has ended.
@@ -54,13 +56,13 @@ pub struct TableCounters {
     pub hidden: AtomicU64,
 }
 
-/// What a table reads.
-pub struct TableInput<'scope, R: 'static, V: 'static> {
+/// What a table reads: records `R`, and states `S` that it had made of such.
+pub struct TableInput<'scope, R: 'static, V: 'static, S: 'static = R> {
     /// Records, anywhere.
     pub live: StreamVec<'scope, u64, R>,
     /// What a journal has of the keys that this worker [owns](crate::route::owned): `(epoch, state)`, at that epoch or at a
     /// later one that shows it. A deletion that need not be remembered says that nothing is left of its key.
-    pub sealed: StreamVec<'scope, u64, (u64, R)>,
+    pub sealed: StreamVec<'scope, u64, (u64, S)>,
     /// One message on each worker, at the epoch that shows everything up to it; or none. Its frontier passes an epoch only
     /// when that is known not to be the one. Not read by a table that hides nothing.
     pub reveals: StreamVec<'scope, u64, V>,

@@ -11,21 +11,28 @@ pub enum TableChange<R> {
     Remove(R),
 }
 
-/// Takes what a table says of an epoch.
-pub(crate) trait Output<R> {
+/// Takes what a table says of an epoch: of its rows, and of the state behind them.
+pub(crate) trait Output<R, S = R> {
     /// A row comes (+1) or goes (-1).
     fn show(&mut self, row: &R, diff: isize);
     /// State has changed.
-    fn note(&mut self, change: TableChange<R>);
+    fn note(&mut self, change: TableChange<S>);
+    /// Whether rows are looked at when they are shown. Those that are costly to make need not be made otherwise; that there are
+    /// more or less of them is said all the same, by [`Output::grow`].
+    fn looks(&self) -> bool {
+        true
+    }
+    /// There are so many more rows than those that were shown.
+    fn grow(&mut self, _rows: isize) {}
 }
 
 /// What to do with rows, and what with changes of state.
-impl<R, S: FnMut(&R, isize), N: FnMut(TableChange<R>)> Output<R> for (S, N) {
+impl<R, T, S: FnMut(&R, isize), N: FnMut(TableChange<T>)> Output<R, T> for (S, N) {
     fn show(&mut self, row: &R, diff: isize) {
         self.0(row, diff);
     }
 
-    fn note(&mut self, change: TableChange<R>) {
+    fn note(&mut self, change: TableChange<T>) {
         self.1(change);
     }
 }

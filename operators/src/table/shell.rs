@@ -13,29 +13,29 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::{Antichain, Timestamp};
 
 use super::fold::Fold;
+use super::keyed::Keyed;
 use super::options::{TableInput, TableOptions};
 use super::outcome::TableChange;
 use super::state::{Arrived, Table};
-use super::versioned::Versioned;
 use crate::route::owner;
 
 /// So many rows are put out before other operators get their turn: what they make of a row is larger than a row.
 const FUEL: usize = 1 << 16;
 
 /// What a table puts out.
-pub(crate) struct Folded<'scope, R: 'static, X: 'static> {
+pub(crate) struct Folded<'scope, R: 'static, X: 'static, S: 'static = R> {
     pub rows: VecCollection<'scope, u64, R, isize>,
     /// For a journal, which later brings them back as `sealed`.
-    pub changes: StreamVec<'scope, u64, TableChange<R>>,
+    pub changes: StreamVec<'scope, u64, TableChange<S>>,
     /// Records that were refused, at their epoch, and why. They are told once: a journal must keep them.
     pub refused: StreamVec<'scope, u64, (R, X)>,
 }
 
 /// An epoch under way.
-struct Open<R, A> {
+struct Open<S, A> {
     rows: Capability<u64>,
     noting: Noting,
-    arrived: Arrived<R, A>,
+    arrived: Arrived<S, A>,
     reveal: bool,
 }
 
@@ -46,7 +46,7 @@ struct Noting {
     refused: Option<Capability<u64>>,
 }
 
-impl<R, A: Default> Open<R, A> {
+impl<S, A: Default> Open<S, A> {
     fn new(rows: Capability<u64>) -> Self {
         let arrived = Arrived { live: A::default(), sealed: Vec::new(), tick: false };
         Open { rows, noting: Noting::default(), arrived, reveal: false }
@@ -77,25 +77,25 @@ fn at_once() -> Antichain<<u64 as Timestamp>::Summary> {
 
 type Output<D> = OutputBuilder<u64, CapacityContainerBuilder<Vec<D>>>;
 
-struct Outputs<R: 'static, X: 'static> {
+struct Outputs<R: 'static, X: 'static, S: 'static> {
     rows: Output<(R, u64, isize)>,
-    changes: Output<TableChange<R>>,
+    changes: Output<TableChange<S>>,
     refused: Output<(R, X)>,
 }
 
-impl<R: Versioned + Clone + Send + 'static, X: 'static> Outputs<R, X> {
+impl<R: Keyed + Clone + Send + 'static, X: 'static, S: 'static> Outputs<R, X, S> {
     /// Makes of the table what a complete epoch makes of it. `more` says that there will be others, `hidden` that
     /// it is to be revealed later.
     fn close<F>(
         &mut self,
         table: &mut Table<R, F>,
         epoch: u64,
-        at: Open<R, F::Arrived>,
+        at: Open<S, F::Arrived>,
         more: bool,
         hidden: bool,
     ) -> Pending<R>
     where
-        F: Fold<R, Refusal = X> + Default + Send + 'static,
+        F: Fold<R, Refusal = X, State = S> + 'static,
     {
         // A reveal shows what there is.
         let last = !more && !at.reveal && !hidden;
@@ -141,20 +141,22 @@ impl<R: Versioned + Clone + Send + 'static, X: 'static> Outputs<R, X> {
 /// A table whose state is `state` at its start.
 pub(crate) fn fold<'scope, R, V, F>(
     name: &str,
-    input: TableInput<'scope, R, V>,
+    input: TableInput<'scope, F::Live, V, F::State>,
     options: TableOptions,
     state: F,
-) -> Folded<'scope, R, F::Refusal>
+) -> Folded<'scope, R, F::Refusal, F::State>
 where
-    R: Versioned + ExchangeData + Clone + Send,
+    R: Keyed + Clone + Send + 'static,
     V: Clone + 'static,
-    F: Fold<R> + Default + Send + 'static,
+    F: Fold<R> + 'static,
+    F::Live: ExchangeData,
+    F::State: Clone + 'static,
 {
     let scope = input.live.scope();
     let peers = scope.peers();
     let mut builder = OperatorBuilder::new(name.to_owned(), scope);
     let activator = scope.activator_for(builder.operator_info().address);
-    let mut live = builder.new_input(input.live, Exchange::new(move |record: &R| owner(record.route(), peers)));
+    let mut live = builder.new_input(input.live, Exchange::new(move |record: &F::Live| owner(F::route(record), peers)));
     let mut sealed = builder.new_input(input.sealed, Pipeline);
     let mut reveals = builder.new_input(input.reveals, Pipeline);
     let mut ticks = input.ticks.map(|ticks| builder.new_input(ticks, Pipeline));
@@ -175,7 +177,7 @@ where
         // Nothing at or after the first hidden epoch is shown before the reveal.
         let mut hold = table.start().hidden_from.map(|epoch| capabilities.swap_remove(0).delayed(&epoch));
         drop(capabilities);
-        let mut open: BTreeMap<u64, Open<R, F::Arrived>> = BTreeMap::new();
+        let mut open: BTreeMap<u64, Open<F::State, F::Arrived>> = BTreeMap::new();
         let mut pending = VecDeque::new();
         move |frontiers| {
             live.for_each_time(|time, data| {

@@ -96,7 +96,7 @@ impl Reader {
     fn rule(self) -> &'static str {
         match self {
             Reader::Fuse => "fuse reads a source with a key or an upsert",
-            Reader::Aggregate => "aggregate reads a source with a key, an upsert or a fuse",
+            Reader::Aggregate => "aggregate reads a source, an upsert or a fuse",
             Reader::Upsert => "upsert reads sources without a key",
         }
     }
@@ -130,9 +130,14 @@ fn operator_from(outline: &Outline<'_>, operator: &Item<'_>, from: &Text<'_>, re
     };
     let name = target.name;
     match (target.group, kind) {
-        (Group::Source, Reader::Fuse | Reader::Aggregate) if !target.is_keyed() => {
+        (Group::Source, Reader::Fuse) if !target.is_keyed() => {
             let hint = format!("say which field identifies a row: {}.key", target.path());
             from.problem(report, format!("{reader}, and the source {name:?} has no key"), Some(hint));
+        }
+        (Group::Source, Reader::Aggregate) if !target.is_keyed() && has_sessions(operator) => {
+            let hint = format!("say which field identifies a row: {}.key", target.path());
+            let message = format!("window.session needs rows that are kept, and the source {name:?} has no key");
+            from.problem(report, message, Some(hint));
         }
         (Group::Source, Reader::Upsert) if target.is_keyed() => {
             let hint = format!("remove {}.key: the upsert has one", target.path());
@@ -152,9 +157,21 @@ fn operator_from(outline: &Outline<'_>, operator: &Item<'_>, from: &Text<'_>, re
     }
 }
 
+fn has_sessions(operator: &Item<'_>) -> bool {
+    let window = operator.kind("aggregate").and_then(|aggregate| aggregate.mapping("window"));
+    window.is_some_and(|window| window.get("session").is_some())
+}
+
 /// Whether there is a collection of what it can not use.
 fn rejects(item: &Item<'_>) -> bool {
     item.is("fuse") || item.is("aggregate")
+}
+
+/// Whether it adds up the records of a source without a key.
+fn is_of_events(outline: &Outline<'_>, item: &Item<'_>) -> bool {
+    let from = item.kind("aggregate").and_then(|aggregate| aggregate.text("from"));
+    let source = from.and_then(|from| outline.find(from.text)).filter(|source| source.group == Group::Source);
+    source.is_some_and(|source| !source.is_keyed())
 }
 
 fn sink_from(outline: &Outline<'_>, sink: &Item<'_>, from: &Text<'_>, report: &mut Report) {
@@ -172,6 +189,11 @@ fn sink_from(outline: &Outline<'_>, sink: &Item<'_>, from: &Text<'_>, report: &m
             if part != "rejected" {
                 let hint = rejects.then(|| format!("did you mean \"{node}.rejected\"?"));
                 return from.problem(report, format!("{node:?} has no part {part:?}"), hint);
+            }
+            if outline.find(node).is_some_and(|node| is_of_events(outline, node)) {
+                let message =
+                    format!("{node:?} reads events without a key, and keeps none of those that it can not use");
+                return from.problem(report, message, Some(format!("they are in {DEAD_LETTERS:?}")));
             }
             if !rejects {
                 let message = format!("only a fuse or an aggregate rejects anything, and {node:?} is neither");

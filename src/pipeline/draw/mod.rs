@@ -140,7 +140,14 @@ impl Graph {
                         by if by.is_empty() => "aggregate".to_owned(),
                         by => format!("aggregate by {by}"),
                     };
-                    self.vertex(Shape::Operator, vec![name.clone(), by, names(aggregate.compute.keys().collect())])
+                    let lines = vec![name.clone(), by, names(aggregate.compute.keys().collect())];
+                    if pipeline.sources.get(&aggregate.from).is_some_and(|source| source.key.is_none()) {
+                        let vertex = self.vertex(Shape::Table, lines);
+                        rejecting.push((vertex, "unusable"));
+                        vertex
+                    } else {
+                        self.vertex(Shape::Operator, lines)
+                    }
                 }
                 (None, None, None) => self.vertex(Shape::Operator, vec![name.clone()]),
             };
@@ -151,7 +158,12 @@ impl Graph {
             let documents = |from: &String| pipeline.operators.get(from).is_some_and(|op| op.fuse.is_some());
             let fuse = operator.fuse.iter().map(|fuse| (&fuse.from, "rows"));
             let aggregate = operator.aggregate.iter().map(|aggregate| &aggregate.from);
-            let aggregate = aggregate.map(|from| (from, if documents(from) { "documents" } else { "rows" }));
+            let events = |from: &String| pipeline.sources.get(from).is_some_and(|source| source.key.is_none());
+            let aggregate = aggregate.map(|from| match () {
+                () if documents(from) => (from, "documents"),
+                () if events(from) => (from, "records"),
+                () => (from, "rows"),
+            });
             let upsert = operator.upsert.iter().flat_map(|upsert| upsert.from.as_slice()).map(|from| (from, "records"));
             let operations = operator.upsert.iter().filter_map(|upsert| upsert.operations.as_ref());
             let operations = operations.map(|operations| (operations.from(), "operations"));

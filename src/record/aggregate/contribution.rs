@@ -21,6 +21,8 @@ pub(crate) struct Contributor {
     window: Option<WindowSpec>,
     /// Those that read a field, in the order of the file.
     functions: Vec<Computed>,
+    /// Rows are never taken back.
+    is_growing: bool,
     strings: Interner,
     renderer: Renderer,
     document: Vec<u8>,
@@ -33,10 +35,16 @@ impl Contributor {
             fan_out: FanOut::new(spec),
             window: spec.window.clone(),
             functions: functions.cloned().collect(),
+            is_growing: false,
             strings: Interner::new(),
             renderer: Renderer::default(),
             document: Vec::new(),
         }
+    }
+
+    /// For rows that are never taken back: no more is asked of them than what is shown in the end.
+    pub(crate) fn of_events(spec: &AggregateSpec) -> Self {
+        Contributor { is_growing: true, ..Contributor::new(spec) }
     }
 
     /// Calls `each` with each group that the row belongs to, and what it gives to it.
@@ -44,7 +52,7 @@ impl Contributor {
     /// # Errors
     /// The first reason why the row can not be used, for people. Nothing was given then.
     pub(crate) fn take(&mut self, row: &Row, mut each: impl FnMut(GroupKey, Inputs)) -> Result<(), String> {
-        let Contributor { fan_out, window, functions, strings, renderer, document } = self;
+        let Contributor { fan_out, window, functions, is_growing, strings, renderer, document } = self;
         let bytes = match row {
             Row::Record(record) => record.payload().expect("a table emits no deletions"),
             other => {
@@ -58,7 +66,10 @@ impl Contributor {
         if keys.is_empty() {
             return Ok(());
         }
-        let items = functions.iter().map(|computed| item(computed, row, json, strings));
+        let items = functions.iter().map(|computed| {
+            let item = item(computed, row, json, strings)?;
+            Ok(if *is_growing { of_event(item, &computed.function) } else { item })
+        });
         let inputs = items.collect::<Result<Inputs, String>>()?;
         let Some(spec) = window else {
             let (last, others) = keys.split_last().expect("there is one");
@@ -97,6 +108,19 @@ fn item(computed: &Computed, row: &Row, json: &str, strings: &mut Interner) -> R
         Function::Top { by, of, .. } => ranked(row, json, (by, of.as_ref()), Rank::greatest, strings),
         Function::End { is_last: true, by, of } => ranked(row, json, (by, Some(of)), Rank::greatest, strings),
         Function::End { is_last: false, by, of } => ranked(row, json, (by, Some(of)), Rank::least, strings),
+    }
+}
+
+/// The same of a row that is never taken back.
+fn of_event(item: Item, function: &Function) -> Item {
+    match (item, function) {
+        (Item::Several(items), _) => Item::Several(items.iter().map(|item| of_event(item.clone(), function)).collect()),
+        (Item::Value(value), Function::Min(_)) => Item::Least(value),
+        (Item::Value(value), Function::Max(_)) => Item::Greatest(value),
+        (Item::Value(value), _) => Item::Member(value),
+        (Item::Ranked(ranked), Function::Top { k, .. }) => Item::Best(ranked, *k as u32),
+        (Item::Ranked(ranked), _) => Item::Best(ranked, 1),
+        (item, _) => item,
     }
 }
 

@@ -1,7 +1,12 @@
 //! The row and the document of a group.
 
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
 use flowstone_operators::aggregate::{Bag, Group};
+use flowstone_operators::table::Keyed;
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::fields::{Field, Fields};
 use super::key::GroupKey;
@@ -16,7 +21,23 @@ pub struct Grouped {
     /// Its key.
     pub key: GroupKey,
     /// Its document: JSON text.
-    pub document: Box<str>,
+    pub document: Arc<str>,
+}
+
+impl Keyed for Grouped {
+    fn key_hash(&self) -> u64 {
+        let mut hasher = Xxh3::new();
+        self.key.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn same_key(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+
+    fn same_row(&self, other: &Self) -> bool {
+        self.document == other.document
+    }
 }
 
 /// Makes documents of what is known of groups.
@@ -77,6 +98,7 @@ impl Results {
 fn write(function: &Function, field: &Field, out: &mut Vec<u8>) {
     match (function, field) {
         (Function::Rows | Function::Count(_), Field::Count(count)) => write_integer(*count, out),
+        (Function::Distinct(_), Field::Members(values)) => write_integer(values.len() as i64, out),
         (Function::Distinct(_), Field::Bag(bag)) => write_integer(bag.distinct() as i64, out),
         (Function::Rows | Function::Count(_) | Function::Distinct(_), _) => out.push(b'0'),
         (Function::Sum(_), Field::Sum(sum, count)) if *count > 0 => write_sum(sum, out),
@@ -86,12 +108,23 @@ fn write(function: &Function, field: &Field, out: &mut Vec<u8>) {
         }
         (Function::Min(_), Field::Bag(bag)) => or_null(bag.min(), out, |value, out| value.write_json(out)),
         (Function::Max(_), Field::Bag(bag)) => or_null(bag.max(), out, |value, out| value.write_json(out)),
+        (Function::Min(_), Field::Least(value)) | (Function::Max(_), Field::Greatest(value)) => value.write_json(out),
         (Function::Histogram(_), Field::Histogram(bag)) => histogram(bag, out),
         (Function::Histogram(_), _) => out.extend_from_slice(b"{}"),
-        (Function::Top { k, .. }, Field::Ranked(bag)) => top(bag, *k, out),
+        (Function::Top { k, .. }, Field::Ranked(bag)) => {
+            let rows =
+                bag.iter().flat_map(|(row, times)| std::iter::repeat_n(row, usize::try_from(times).unwrap_or(0)));
+            top(rows.take(*k), out);
+        }
+        (Function::Top { .. }, Field::Best(_, first)) => top(first.iter(), out),
         (Function::Top { .. }, _) => out.extend_from_slice(b"[]"),
         (Function::End { .. }, Field::Ranked(bag)) => {
             or_null(bag.min().and_then(|first| first.of.as_ref()), out, |of, out| out.extend_from_slice(of.as_bytes()));
+        }
+        (Function::End { .. }, Field::Best(_, first)) => {
+            or_null(first.first().and_then(|first| first.of.as_ref()), out, |of, out| {
+                out.extend_from_slice(of.as_bytes());
+            });
         }
         _ => out.extend_from_slice(b"null"),
     }
@@ -105,10 +138,9 @@ fn or_null<T>(value: Option<T>, out: &mut Vec<u8>, write: impl FnOnce(T, &mut Ve
 }
 
 /// The first rows, each as often as it is there.
-fn top(bag: &Bag<Ranked>, k: usize, out: &mut Vec<u8>) {
-    let rows = bag.iter().flat_map(|(row, times)| std::iter::repeat_n(row, usize::try_from(times).unwrap_or(0)));
+fn top<'a>(rows: impl Iterator<Item = &'a Ranked>, out: &mut Vec<u8>) {
     out.push(b'[');
-    for (n, row) in rows.take(k).enumerate() {
+    for (n, row) in rows.enumerate() {
         if n > 0 {
             out.push(b',');
         }
@@ -117,7 +149,7 @@ fn top(bag: &Bag<Ranked>, k: usize, out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-fn histogram(bag: &Bag<std::sync::Arc<str>>, out: &mut Vec<u8>) {
+fn histogram(bag: &Bag<Arc<str>>, out: &mut Vec<u8>) {
     out.push(b'{');
     for (n, (name, times)) in bag.iter().enumerate() {
         if n > 0 {

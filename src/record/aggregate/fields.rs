@@ -1,5 +1,6 @@
 //! What is known of a group, function by function.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use flowstone_operators::aggregate::{Accumulator, Bag, Sum};
@@ -22,6 +23,13 @@ pub(crate) enum Item {
     Named(Arc<str>, i64),
     Several(Arc<[Item]>),
     Ranked(Box<Ranked>),
+    /// Of events, which are never taken back, no more is kept than what is shown: the least value, or the greatest one,
+    Least(Value),
+    Greatest(Value),
+    /// whether a value was there,
+    Member(Value),
+    /// and the first so many.
+    Best(Box<Ranked>, u32),
 }
 
 /// What a row gives to the functions that read a field, in their order.
@@ -38,6 +46,11 @@ pub(crate) enum Field {
     Bag(Bag<Value>),
     Histogram(Bag<Arc<str>>),
     Ranked(Bag<Ranked>),
+    Least(Value),
+    Greatest(Value),
+    Members(HashSet<Value>),
+    /// The first so many, in order.
+    Best(u32, Vec<Ranked>),
 }
 
 /// What is known of a group: its functions that read a field, in their order.
@@ -48,6 +61,19 @@ impl Fields {
     /// Of the function at this place.
     pub(super) fn get(&self, place: usize) -> &Field {
         self.0.get(place).unwrap_or(&Field::Empty)
+    }
+
+    /// Of all functions.
+    pub(super) fn all(&self) -> &[Field] {
+        &self.0
+    }
+
+    /// Of the function at this place.
+    pub(super) fn get_mut(&mut self, place: usize) -> &mut Field {
+        if self.0.len() <= place {
+            self.0.resize(place + 1, Field::Empty);
+        }
+        &mut self.0[place]
     }
 }
 
@@ -96,6 +122,17 @@ impl Field {
                     bag.add(name, count.wrapping_mul(times));
                 }
             }
+            Item::Least(value) => self.merge(Field::Least(value)),
+            Item::Greatest(value) => self.merge(Field::Greatest(value)),
+            Item::Best(ranked, k) => self.merge(Field::Best(k, vec![*ranked])),
+            Item::Member(value) => {
+                if let Field::Empty = self {
+                    *self = Field::Members(HashSet::new());
+                }
+                if let Field::Members(values) = self {
+                    values.insert(value);
+                }
+            }
             Item::Several(items) => items.iter().for_each(|item| self.add(item.clone(), times)),
         }
     }
@@ -111,9 +148,25 @@ impl Field {
             }
             (Field::Bag(bag), Field::Bag(other)) => bag.merge(other),
             (Field::Histogram(bag), Field::Histogram(other)) => bag.merge(other),
+            (Field::Least(value), Field::Least(other)) if *value > other => *value = other,
+            (Field::Greatest(value), Field::Greatest(other)) if *value < other => *value = other,
+            (Field::Least(_), Field::Least(_)) | (Field::Greatest(_), Field::Greatest(_)) => {}
+            (Field::Members(values), Field::Members(others)) => values.extend(others),
+            (Field::Best(k, first), Field::Best(_, others)) => {
+                others.into_iter().for_each(|ranked| insert(first, ranked, *k as usize));
+            }
             (empty @ Field::Empty, other) => *empty = other,
             (known, other) => unreachable!("a function has values of one kind, not {known:?} and {other:?}"),
         }
+    }
+}
+
+/// Keeps the first `most` in order.
+fn insert(first: &mut Vec<Ranked>, ranked: Ranked, most: usize) {
+    let at = first.partition_point(|other| *other < ranked);
+    if at < most {
+        first.insert(at, ranked);
+        first.truncate(most);
     }
 }
 

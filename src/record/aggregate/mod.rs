@@ -11,6 +11,7 @@
 //! | `contribution` | what a row gives to its groups |
 //! | `ranked` | rows of a group in an order |
 //! | `fields` | what is known of a group, function by function |
+//! | `kept` | groups of events, as a table keeps them |
 //! | `document` | the row and the document of a group |
 
 mod condition;
@@ -18,6 +19,7 @@ mod contribution;
 mod document;
 mod fan_out;
 mod fields;
+mod kept;
 mod key;
 mod ranked;
 mod spec;
@@ -29,6 +31,7 @@ pub(crate) use contribution::Contributor;
 pub use document::Grouped;
 pub(crate) use document::Results;
 pub(crate) use fields::Fields;
+pub(crate) use kept::{Kept, Piece};
 pub use key::{GroupKey, Window};
 pub use spec::{AggregateSpec, Computed, Function};
 pub use window::{WindowSpec, Windows};

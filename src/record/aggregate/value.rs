@@ -10,7 +10,7 @@ use crate::record::select::unescape;
 use crate::record::{FieldPath, Interner};
 
 /// A value of a field: truth values before numbers before strings, numbers by value, strings by their bytes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) enum Value {
     Bool(bool),
     Number(Decimal),

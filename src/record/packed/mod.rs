@@ -38,7 +38,7 @@ pub(super) use record::ChildText;
 pub use record::Record;
 pub use state::{Position, State};
 pub use write::{FacetParts, RecordWriter, encode_key};
-pub(super) use write::{bytes, number};
+pub(super) use write::{bytes, encode_parts, number};
 
 pub(super) const FORMAT: u8 = 1;
 

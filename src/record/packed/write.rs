@@ -11,7 +11,7 @@ use super::{
     OperationRef, ROW_OF, Record, STR, State, UINT,
 };
 use crate::record::pieces::{BRACES, ChildPiece, Slice};
-use crate::record::scalar::{Key, ScalarRef};
+use crate::record::scalar::{Key, Scalar, ScalarRef};
 
 /// Makes records: the parts of one are given in the order in which they stand in it. One writer makes many.
 #[derive(Default)]
@@ -200,12 +200,15 @@ fn at(bytes: &[u8]) -> u32 {
 pub fn encode_key(key: &Key, out: &mut Vec<u8>) {
     match key {
         Key::One(part) => scalar(part.as_ref(), out),
-        Key::Composite(parts) => {
-            out.push(COMPOSITE);
-            number(parts.len() as u64, out);
-            parts.iter().for_each(|part| scalar(part.as_ref(), out));
-        }
+        Key::Composite(parts) => encode_parts(parts.len(), parts.iter().map(Scalar::as_ref), out),
     }
+}
+
+/// Appends a composite key of so many values.
+pub(in crate::record) fn encode_parts<'a>(count: usize, parts: impl Iterator<Item = ScalarRef<'a>>, out: &mut Vec<u8>) {
+    out.push(COMPOSITE);
+    number(count as u64, out);
+    parts.for_each(|part| scalar(part, out));
 }
 
 fn scalar(scalar: ScalarRef<'_>, out: &mut Vec<u8>) {

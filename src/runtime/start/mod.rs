@@ -70,6 +70,14 @@ pub enum Refused {
         /// The tables.
         known: String,
     },
+    /// An `aggregate` of events would count some of them twice, or not at all.
+    #[error("{reason}; give {}", flags(.rebuild))]
+    Miscounted {
+        /// Which, and why.
+        reason: String,
+        /// The tables that must be built anew together.
+        rebuild: Vec<String>,
+    },
     /// A store is not the one that was written, or has lost data (law L13).
     #[error("sink {sink:?}: {reason}; {}", way_out(.sink, *.is_stream))]
     Store {
@@ -80,6 +88,10 @@ pub enum Refused {
         /// It reads rows that are only added, and that the state does not keep.
         is_stream: bool,
     },
+}
+
+fn flags(tables: &[String]) -> String {
+    tables.iter().map(|name| format!("--rebuild {name}")).collect::<Vec<_>>().join(" ")
 }
 
 fn way_out(sink: &str, is_stream: bool) -> String {
@@ -146,7 +158,35 @@ impl<'a> Opening<'a> {
             Some(name) => self.has_table(name) && !self.consent.rebuild.iter().any(|rebuilt| rebuilt == name),
             None => !self.consent.accept_changes,
         });
-        if changed.is_empty() { Ok(()) } else { Err(Refused::Changed(changed)) }
+        if !changed.is_empty() {
+            return Err(Refused::Changed(changed));
+        }
+        self.check_counts()
+    }
+
+    /// A table of groups counts each event of its sources once: it must read them from the start, and only once. Other tables
+    /// come out the same, however often records are read.
+    fn check_counts(&self) -> Result<(), Refused> {
+        let rebuilt = &self.consent.rebuild;
+        let rewound: BTreeSet<&String> = self.rewound().collect();
+        for table in self.plan.tables.iter().filter(|table| table.groups_of.is_some() && !rebuilt.contains(&table.name))
+        {
+            let name = &table.name;
+            let with = |others: &[String]| others.iter().chain([name]).cloned().collect();
+            let is_known = self.state.tables.values().any(|info| info.name == *name && !info.tail);
+            for source in table.sources.iter().map(|source| &self.plan.sources[*source]) {
+                if is_known && rewound.contains(source) {
+                    let reason =
+                        format!("aggregate {name:?} would count the events of {source:?} twice, which is read again");
+                    return Err(Refused::Miscounted { reason, rebuild: with(rebuilt) });
+                }
+                if !is_known && !rewound.contains(source) && self.known(source).iter().any(|(_, at)| at.offset > 0) {
+                    let reason = format!("aggregate {name:?} is new, and earlier runs have read events of {source:?}");
+                    return Err(Refused::Miscounted { reason, rebuild: with(rebuilt) });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether there is such a table: an unkeyed source that no sink reads is none.

@@ -1,5 +1,6 @@
 //! The rows of a table: what an epoch changes, what is journalled of it, and what a journal brings back.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 
@@ -235,10 +236,16 @@ impl<R: Versioned + Clone> Rows<R> {
     }
 }
 
-impl<R: Versioned + Clone> Fold<R> for Rows<R> {
+impl<R: Versioned + Clone + Send + 'static> Fold<R> for Rows<R> {
+    type Live = R;
+    type State = R;
     type Arrived = Candidates<R>;
     type Refusal = Infallible;
     const REFUSES: bool = false;
+
+    fn route(record: &R) -> u64 {
+        record.route()
+    }
 
     fn arrive(arrived: &mut Candidates<R>, record: R) {
         arrived.offer(record);
@@ -287,36 +294,38 @@ impl<R: Versioned + Clone> Fold<R> for Rows<R> {
         self.settle();
     }
 
-    fn repeat(&mut self, mut sealed: Vec<(u64, R)>, mut show: impl FnMut(&R, isize)) {
+    fn repeat(&mut self, mut sealed: Vec<(u64, R)>, out: &mut impl Output<R>) {
         // Several epochs may be shown as one: in their order.
         sealed.sort_by_key(|(epoch, _)| *epoch);
-        sealed.into_iter().for_each(|(epoch, record)| self.replay(epoch, record, &mut show));
+        sealed.into_iter().for_each(|(epoch, record)| self.replay(epoch, record, &mut |row, diff| out.show(row, diff)));
     }
 
     fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
-    fn get(&self, key: &R) -> Option<&R> {
-        self.get(key)
+    fn get(&mut self, key: &R) -> Option<R> {
+        Rows::get(self, key).cloned()
     }
 
-    fn iter<'a>(&'a self) -> impl Iterator<Item = &'a R>
-    where
-        R: 'a,
-    {
-        self.iter()
+    fn iter(&mut self) -> impl Iterator<Item = R> {
+        Rows::iter(self).cloned()
     }
 
-    fn drain<'a>(&'a mut self) -> impl Iterator<Item = R>
-    where
-        R: 'a,
-    {
-        self.drain()
+    fn count(&self) -> usize {
+        Rows::iter(self).count()
+    }
+
+    fn drain(&mut self) -> impl Iterator<Item = R> {
+        Rows::drain(self)
     }
 
     fn hidden(&self) -> u64 {
         0
+    }
+
+    fn take(&mut self) -> Box<dyn Any + Send> {
+        Box::new(std::mem::take(self))
     }
 }
 

@@ -1,0 +1,103 @@
+//! Aggregation of events in a pipeline: from the batches of an unkeyed source, and what a journal has, to groups.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use flowstone_operators::accumulate::{Accumulated, accumulate};
+use flowstone_operators::aggregate::Accumulator;
+use flowstone_operators::table::{TableChange, TableInput, TableOptions};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Concatenate;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::{Scope, StreamVec};
+use timely::progress::operate::FrontierInterest;
+
+use super::fusion::Rows;
+use super::setup::Setup;
+use super::sources::Sources;
+use super::tables::{Letters, options};
+use crate::pipeline::compile::{AggregatePlan, Collection};
+use crate::record::{Contributor, Fields, GroupKey, Kept, Piece, Record, Row, RowDiff};
+use crate::source::decode::{Spec, decode};
+use crate::source::metrics::TableMetrics;
+
+/// What events give to groups.
+type Contributions<'scope> = StreamVec<'scope, u64, (GroupKey, <Fields as Accumulator>::Input)>;
+
+/// What the table of an `aggregate` gives.
+pub(super) struct Groups<'scope> {
+    pub rows: Rows<'scope>,
+    pub changes: StreamVec<'scope, u64, TableChange<Record>>,
+}
+
+/// Builds the table of the groups of events; what it can not process is added to `letters`.
+pub(super) fn kept_groups<'scope>(
+    scope: Scope<'scope, u64>,
+    setup: &Setup,
+    number: usize,
+    sources: &Sources<'scope>,
+    sealed: StreamVec<'scope, u64, (u64, Record)>,
+    letters: &mut Vec<Rows<'scope>>,
+) -> Groups<'scope> {
+    let table = &setup.plan.tables[number];
+    let at = table.groups_of.expect("its rows are groups");
+    let plan = &setup.plan.aggregates[at];
+    let batches = scope.concatenate(table.sources.iter().map(|source| sources.batches[*source].clone()));
+    let metrics = setup.metrics.tables[number].1.clone();
+    let decoded = decode(batches, &table.name, &Spec::Rows(&table.decode), setup.source_names(), metrics.clone());
+    let (events, refused) = decoded;
+    letters.push(refused);
+    let (live, unusable) = contributions(events, plan, Letters::new(setup), metrics);
+    letters.push(unusable);
+    let sealed = sealed.map(|(epoch, record)| (epoch, Piece(record)));
+    let are_rows_known = setup.quiet_through([Collection::Groups(at); 2]).is_some();
+    let options = TableOptions { are_rows_known, ..options(setup, number, table) };
+    let input = TableInput { live, sealed, reveals: sources.reveals.clone(), ticks: None };
+    let Accumulated { rows, changes } = accumulate(input, options, Kept::new(&plan.spec));
+    let rows = rows.inner.map(|(group, epoch, diff)| (Row::Group(group.into()), epoch, diff));
+    let changes = changes.map(|change| match change {
+        TableChange::Set(Piece(record)) => TableChange::Set(record),
+        TableChange::Remove(Piece(record)) => TableChange::Remove(record),
+    });
+    Groups { rows, changes }
+}
+
+/// Takes from events what they give to groups; the second output has the dead letters of those of which that can not be taken.
+fn contributions<'scope>(
+    events: StreamVec<'scope, u64, Record>,
+    plan: &AggregatePlan,
+    of: Letters,
+    metrics: std::sync::Arc<TableMetrics>,
+) -> (Contributions<'scope>, Rows<'scope>) {
+    let mut builder = OperatorBuilder::new(format!("Contributions {}", plan.name), events.scope());
+    let mut input = builder.new_input(events, Pipeline);
+    builder.set_notify_for(0, FrontierInterest::Never);
+    let (usable, usable_stream) = builder.new_output();
+    let (letters, letters_stream) = builder.new_output();
+    let mut usable = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(usable);
+    let mut letters = OutputBuilder::<_, CapacityContainerBuilder<Vec<RowDiff>>>::from(letters);
+    let mut contributor = Contributor::of_events(&plan.spec);
+    builder.build(move |_| {
+        move |_| {
+            let (mut usable, mut letters) = (usable.activate(), letters.activate());
+            input.for_each_time(|time, data| {
+                let (mut usable, mut letters) = (usable.session(&time), letters.session(&time));
+                let mut dead = 0;
+                for record in data.flat_map(|d| d.drain(..)) {
+                    let event = Row::Record(record);
+                    if let Err(reason) = contributor.take(&event, |key, inputs| usable.give((key, inputs)))
+                        && let Row::Record(record) = &event
+                    {
+                        dead += 1;
+                        letters.give((of.of(record, reason), *time.time(), 1));
+                    }
+                }
+                metrics.applied.fetch_sub(dead, Relaxed);
+                metrics.dead_letters.fetch_add(dead, Relaxed);
+            });
+        }
+    });
+    (usable_stream, letters_stream)
+}

@@ -1,0 +1,176 @@
+//! Histories of a counter: events without a key come from growing files and are counted by an `aggregate`, and the runs that count
+//! them are killed, crash at failpoints, are stopped, and go on with other numbers of workers and processes. In the end each
+//! value is exact: nothing was counted twice, and nothing was left out.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::failpoints::armed;
+use crate::process::{Ended, Start};
+
+/// Files that events come from.
+const PARTITIONS: usize = 4;
+
+const KEYS: u64 = 997;
+
+/// One history.
+pub struct History<'a> {
+    pub seed: u64,
+    pub events: u64,
+    pub dir: &'a Path,
+    /// The settings of the sink, after `from:`.
+    pub sink: &'a str,
+    pub failpoints: &'a [String],
+}
+
+/// What was done to the runs.
+#[derive(Default)]
+pub struct Done {
+    pub runs: usize,
+    pub kills: usize,
+    pub stops: usize,
+    pub clusters: usize,
+    /// The failpoints that were asked for, and whether they were hit.
+    pub failpoints: Vec<(String, bool)>,
+}
+
+impl History<'_> {
+    /// Runs it, and compares what `contents` gives in the end. Panics if anything is not as it must be.
+    pub fn run(&self, contents: impl Fn() -> BTreeMap<String, String>) -> Done {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut feed = Feed::new(self.dir, self.events, self.seed);
+        let (mut done, steps, epoch_ms) = (Done::default(), rng.random_range(5..10), rng.random_range(5..60));
+        feed.write(rng.random_range(0..=feed.left / 4));
+        for step in 0..steps {
+            let follow = rng.random_bool(0.6);
+            self.write_pipeline(follow, epoch_ms);
+            let share = feed.left / (steps - step);
+            feed.write(rng.random_range(0..=share));
+            self.step(follow, share, &mut feed, &mut rng, &mut done);
+        }
+        feed.write(u64::MAX);
+        self.write_pipeline(false, epoch_ms);
+        done.runs += 1;
+        let start = Start {
+            dir: self.dir,
+            command: "backfill",
+            processes: 1,
+            workers: rng.random_range(1..=3),
+            failpoints: None,
+        };
+        for ended in start.spawn().wait() {
+            assert_eq!(ended.status.code(), Some(0), "a run that nobody disturbs: {}", ended.stderr);
+        }
+        let (found, expected) = (contents(), feed.expected());
+        let wrong = expected.iter().filter(|(key, value)| found.get(*key) != Some(value)).collect::<Vec<_>>();
+        let first = wrong.first().map(|(key, value)| format!("{key} is {:?} instead of {value}", found.get(*key)));
+        assert!(wrong.is_empty(), "seed {}: {} of {} are wrong: {first:?}", self.seed, wrong.len(), expected.len());
+        assert_eq!(found.len(), expected.len(), "seed {}", self.seed);
+        done
+    }
+
+    fn write_pipeline(&self, follow: bool, epoch_ms: u64) {
+        let text = format!(
+            "name: counter\nstate: state\nepoch: {epoch_ms}ms\nsources:\n  events: {{ file: {{ paths: [\"in/*.ndjson\"], follow: {follow} }} }}\n\
+             operators:\n  counts: {{ aggregate: {{ from: events, by: {{ k: /k }}, compute: {{ n: count, total: {{ sum: /v }} }} }} }}\n\
+             sinks:\n  out: {{ from: counts, {} }}\n",
+            self.sink
+        );
+        fs::write(self.dir.join("pipeline.yaml"), text).expect("a pipeline file");
+    }
+
+    /// One run, which is killed, crashes at a failpoint, is stopped, or ends by itself, while events come.
+    fn step(&self, follow: bool, share: u64, feed: &mut Feed<'_>, rng: &mut ChaCha8Rng, done: &mut Done) {
+        let (processes, workers) = if rng.random_bool(0.15) { (2, 1) } else { (1, rng.random_range(1..=3)) };
+        let victim = rng.random_range(0..processes);
+        let name = self.failpoints.choose(rng).filter(|_| rng.random_bool(0.4));
+        let count = *[0, 0, 1, 3, 8].choose(rng).expect("it is not empty");
+        let failpoints = name.map(|name| (armed(name, count), victim));
+        let command = if follow { "run" } else { "backfill" };
+        let meeting_ms = if processes > 1 { 1500 } else { 0 };
+        let after = Duration::from_millis(rng.random_range(60..1500) + meeting_ms);
+        let stops = name.is_some() || rng.random_bool(0.3);
+        let mut group = Start { dir: self.dir, command, processes, workers, failpoints }.spawn();
+        let start = Instant::now();
+        while start.elapsed() < after && group.is_running() {
+            if follow {
+                feed.write(rng.random_range(0..=share / 20 + 1));
+            }
+            std::thread::sleep(Duration::from_millis(rng.random_range(1..30)));
+        }
+        match (stops, follow) {
+            (true, true) => group.stop(),
+            (true, false) => (),
+            (false, _) => group.kill(victim),
+        }
+        group.end_those_without_peers();
+        let ended = group.wait();
+        done.runs += 1;
+        done.clusters += usize::from(processes > 1);
+        judge(&ended, victim, name, done);
+    }
+}
+
+/// Panics if a process ended in another way than it may.
+fn judge(ended: &[Ended], victim: usize, name: Option<&String>, done: &mut Done) {
+    let hit = name.is_some_and(|name| ended[victim].failpoint(name));
+    done.failpoints.extend(name.map(|name| (name.clone(), hit)));
+    done.kills += usize::from(ended[victim].killed());
+    done.stops += usize::from(!hit && !ended[victim].killed());
+    let crashed = hit || ended[victim].killed();
+    for (process, ended) in ended.iter().enumerate() {
+        let lost_its_peer = crashed && process != victim && (ended.status.code() == Some(1) || ended.killed());
+        let is_expected = ended.status.code() == Some(0) || lost_its_peer || (process == victim && crashed);
+        assert!(is_expected, "process {process}: {:?}, {}", ended.status, ended.stderr);
+    }
+}
+
+/// Events on their way into the files, and what they come to.
+struct Feed<'a> {
+    dir: &'a Path,
+    rng: ChaCha8Rng,
+    left: u64,
+    sums: BTreeMap<u64, (u64, i64)>,
+}
+
+impl<'a> Feed<'a> {
+    fn new(dir: &'a Path, events: u64, seed: u64) -> Self {
+        fs::create_dir_all(dir.join("in")).expect("a directory");
+        Feed { dir, rng: ChaCha8Rng::seed_from_u64(!seed), left: events, sums: BTreeMap::new() }
+    }
+
+    /// Writes so many more, at most. Few keys have many of them.
+    fn write(&mut self, count: u64) {
+        let count = count.min(self.left);
+        self.left -= count;
+        let mut texts = vec![String::new(); PARTITIONS];
+        for _ in 0..count {
+            let key = self.rng.random_range(0..KEYS) * self.rng.random_range(0..KEYS) / KEYS;
+            let value = self.rng.random_range(-9..100_i64);
+            let (n, total) = self.sums.entry(key).or_default();
+            (*n, *total) = (*n + 1, *total + value);
+            let text = &mut texts[self.rng.random_range(0..PARTITIONS)];
+            writeln!(text, r#"{{"k":"k{key}","v":{value}}}"#).expect("text");
+        }
+        for (partition, text) in texts.iter().enumerate() {
+            let path = self.dir.join(format!("in/{partition}.ndjson"));
+            let mut file = OpenOptions::new().append(true).create(true).open(path).expect("a file");
+            file.write_all(text.as_bytes()).expect("an append");
+        }
+    }
+
+    fn expected(&self) -> BTreeMap<String, String> {
+        let row = |(key, (n, total)): (&u64, &(u64, i64))| {
+            (format!(r#"["k{key}"]"#), format!(r#"{{"k":"k{key}","n":{n},"total":{total}}}"#))
+        };
+        self.sums.iter().map(row).collect()
+    }
+}

@@ -5,6 +5,7 @@
 //! | [`Kafka`](kafka::Kafka) | 4.3.1, one node or several (KRaft) | plain, behind proxies, with passwords, with TLS |
 //! | [`Cassandra`](cassandra::Cassandra) | 5.0.9, one node | CQL, with or without passwords |
 //! | [`Elasticsearch`](elasticsearch::Elasticsearch) | 8.19.21, one node | HTTP |
+//! | [`OpenSearch`](opensearch::OpenSearch) | 2.19.5, one node | HTTP |
 //! | [`ObjectStore`](s3::ObjectStore) | moto, in memory | S3 |
 //!
 //! They are fetched through Maven the first time, into `~/.cache/flowstone/services` (or what `FLOWSTONE_SERVICES_CACHE` names),
@@ -25,6 +26,7 @@ pub mod elasticsearch;
 mod error;
 mod fetch;
 pub mod kafka;
+pub mod opensearch;
 mod ports;
 pub mod proxy;
 pub mod s3;

@@ -124,7 +124,7 @@ pub struct ElasticsearchSink {
     pub max_refused: u32,
 }
 
-/// The vectors of annotations, such as embeddings.
+/// The vectors of annotations, such as embeddings. Needs Elasticsearch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VectorField {

@@ -37,10 +37,20 @@ impl Index {
 
     /// The same with a server that may not be there.
     fn try_call(&self, method: &str, path: &str, body: &Value) -> std::io::Result<(u16, Value)> {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.try_send(method, path, &body)
+    }
+
+    /// Writes what lines say; all of it must be taken.
+    pub fn bulk(&self, lines: &str) {
+        let (status, answer) = self.try_send("POST", &format!("/{}/_bulk", self.name), lines).unwrap();
+        assert!(status == 200 && answer["errors"] == false, "{status}: {answer}");
+    }
+
+    fn try_send(&self, method: &str, path: &str, body: &str) -> std::io::Result<(u16, Value)> {
         let address = self.url.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-        let body = if body.is_null() { String::new() } else { body.to_string() };
         let length = body.len();
         let head = format!("{method} {path} HTTP/1.0\r\nhost: {address}\r\nconnection: close\r\n");
         write!(stream, "{head}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")?;

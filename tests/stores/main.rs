@@ -7,6 +7,7 @@
 //! | `elasticsearch` | what an index holds, after faults of the server, of documents, and of people |
 //! | `dividing` | several indexes of one sink |
 //! | `cassandra` | the same of a table |
+//! | `opensearch` | the same on the other server |
 //! | `searching` | `query --elasticsearch` finds what the embedded index finds |
 //! | `index`, `table` | the servers as the tests see them |
 
@@ -20,6 +21,7 @@ mod common;
 mod dividing;
 mod elasticsearch;
 mod index;
+mod opensearch;
 mod searching;
 mod table;
 

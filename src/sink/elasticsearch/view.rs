@@ -1,28 +1,31 @@
-//! A view of an index as of one moment (a point in time), read page by page.
+//! A view of an index as of one moment, read page by page: a point in time where the server has that, else a scroll.
+//!
+//! OpenSearch has points in time, too, but no order in which pages of one follow each other that costs nothing.
 
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::client::Client;
+use super::client::{Answer, Client};
 use crate::sink::SinkError;
 
 /// How long the server keeps a view between two pages.
 const KEEP: &str = "10m";
 
-/// Which server it is: they call the same thing by other names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the server calls a view.
+#[derive(Clone, Debug, PartialEq)]
 enum Kind {
-    Elasticsearch,
-    OpenSearch,
+    /// What the last page ended with, if there was one.
+    PointInTime { id: String, after: Value },
+    /// There is no id before the first page.
+    Scroll { id: Option<String> },
 }
 
 /// A view.
 pub(crate) struct View {
     kind: Kind,
-    id: String,
-    after: Value,
+    index: String,
     patience: Option<Duration>,
 }
 
@@ -37,59 +40,79 @@ pub(crate) enum Page {
 impl View {
     /// Opens one of an index: all that was acknowledged and refreshed is in it.
     pub async fn open(client: &Client, index: &str, patience: Option<Duration>) -> Result<Self, SinkError> {
-        let ways = [(Kind::Elasticsearch, "_pit", "id"), (Kind::OpenSearch, "_search/point_in_time", "pit_id")];
-        let mut refused = None;
-        for (kind, call, name) in ways {
-            let path = format!("/{index}/{call}?keep_alive={KEEP}");
-            let answer = client.ask(Method::POST, &path, None, patience).await?;
-            if answer.status.is_success() {
-                let opened = parse(client, &answer.body)?;
-                let id = opened[name].as_str().unwrap_or_default().to_owned();
-                return Ok(View { kind, id, after: Value::Null, patience });
+        let path = format!("/{index}/_pit?keep_alive={KEEP}");
+        let answer = client.ask(Method::POST, &path, None, patience).await?;
+        let kind = match answer.status.is_success() {
+            true => {
+                let id = parse(client, &answer.body)?["id"].as_str().unwrap_or_default().to_owned();
+                Kind::PointInTime { id, after: Value::Null }
             }
-            refused.get_or_insert_with(|| client.refused("search", &answer));
-        }
-        Err(refused.expect("there are two ways"))
+            // If it is refused for another reason, the first page is, too.
+            false => Kind::Scroll { id: None },
+        };
+        Ok(View { kind, index: index.to_owned(), patience })
     }
 
-    /// The next page. `search` says what is asked; its `size` how many.
+    /// The next page. `search` says what is asked, the same each time; its `size` how many.
     pub async fn next(&mut self, client: &Client, search: &Value) -> Result<Page, SinkError> {
-        let mut search = search.clone();
-        search["track_total_hits"] = json!(false);
-        search["sort"] = json!([{ "_shard_doc": "asc" }]);
-        search["pit"] = json!({ "id": self.id, "keep_alive": KEEP });
-        if !self.after.is_null() {
-            search["search_after"] = self.after.clone();
-        }
-        let answer = client.ask(Method::POST, "/_search", Some(&search), self.patience).await?;
-        if answer.status == StatusCode::NOT_FOUND {
+        let answer = self.ask(client, search).await?;
+        let is_first = matches!(self.kind, Kind::Scroll { id: None });
+        if answer.status == StatusCode::NOT_FOUND && !is_first {
             return Ok(Page::Lost);
         }
         if !answer.status.is_success() {
-            return Err(SinkError::store("search", client.object(), answer.reason()));
+            return Err(client.refused("search", &answer));
         }
         let mut found = parse(client, &answer.body)?;
         if found["timed_out"] == true || found["_shards"]["failed"].as_u64() != Some(0) {
             return Ok(Page::Lost);
         }
-        if let Some(id) = found["pit_id"].as_str() {
-            id.clone_into(&mut self.id);
-        }
         let hits = match found["hits"]["hits"].take() {
             Value::Array(hits) => hits,
             _ => Vec::new(),
         };
-        if let Some(last) = hits.last() {
-            self.after = last["sort"].clone();
+        match &mut self.kind {
+            Kind::PointInTime { id, after } => {
+                if let Some(now) = found["pit_id"].as_str() {
+                    now.clone_into(id);
+                }
+                if let Some(last) = hits.last() {
+                    *after = last["sort"].clone();
+                }
+            }
+            Kind::Scroll { id } => *id = found["_scroll_id"].as_str().map(str::to_owned),
         }
         Ok(Page::Hits(hits))
+    }
+
+    async fn ask(&self, client: &Client, search: &Value) -> Result<Answer, SinkError> {
+        let (path, body) = match &self.kind {
+            Kind::Scroll { id: Some(id) } => ("/_search/scroll".to_owned(), json!({ "scroll": KEEP, "scroll_id": id })),
+            Kind::Scroll { id: None } => {
+                let mut search = search.clone();
+                search["sort"] = json!(["_doc"]);
+                (format!("/{}/_search?scroll={KEEP}", self.index), search)
+            }
+            Kind::PointInTime { id, after } => {
+                let mut search = search.clone();
+                search["track_total_hits"] = json!(false);
+                search["sort"] = json!([{ "_shard_doc": "asc" }]);
+                search["pit"] = json!({ "id": id, "keep_alive": KEEP });
+                if !after.is_null() {
+                    search["search_after"] = after.clone();
+                }
+                ("/_search".to_owned(), search)
+            }
+        };
+        client.ask(Method::POST, &path, Some(&body), self.patience).await
     }
 
     /// Lets the server forget it, which it would do by itself.
     pub async fn close(self, client: &Client) {
         let (path, body) = match self.kind {
-            Kind::Elasticsearch => ("/_pit", json!({ "id": self.id })),
-            Kind::OpenSearch => ("/_search/point_in_time", json!({ "pit_id": [self.id] })),
+            Kind::PointInTime { id, .. } => ("/_pit", json!({ "id": id })),
+            Kind::Scroll { id: Some(id) } => ("/_search/scroll", json!({ "scroll_id": id })),
+            Kind::Scroll { id: None } => return,
         };
         // Nobody is helped by an error about it.
         drop(client.call(Method::DELETE, path, "application/json", body.to_string().into()).await);

@@ -132,6 +132,26 @@ fn a_table_that_is_dropped_while_it_is_written_ends_the_run() {
 }
 
 #[test]
+fn a_table_that_is_made_anew_while_it_is_written_ends_the_run() {
+    let keyspace = shared_keyspace();
+    let place = Place::with(&following("", &keyspace.sink(", create: true")));
+    let lines = round("a7", 0);
+    place.write("in/live.ndjson", text(&lines));
+    let run = place.start(&["run", "pipeline.yaml", "--workers", "2"]);
+    at_last("the fill", || keyspace.documents() == expected(&lines));
+    let name = &keyspace.name;
+    keyspace.rows(&format!("DROP TABLE {name}.moments"));
+    let columns = "asset text, hour bigint, start_ns bigint, document text, epoch bigint";
+    keyspace.rows(&format!("CREATE TABLE {name}.moments ({columns}, PRIMARY KEY ((asset, hour), start_ns))"));
+    place.append("in/live.ndjson", text(round("b8", 1)));
+    let ran = run.wait();
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("its table is gone"), "{}", ran.stderr);
+    let said = place.refused(1);
+    assert!(said.contains("truncate it"), "what came before that was noticed is in the new one: {said}");
+}
+
+#[test]
 fn a_missing_keyspace_and_a_table_of_another_shape_are_refused_with_what_helps() {
     let keyspace = shared_keyspace();
     let (place, _) = archived(&keyspace, "");

@@ -130,13 +130,19 @@ impl Store {
         Ok(row.map(|(upper, above)| Told { upper: number(upper), above: number(above) }))
     }
 
-    /// Remembers what is true now. An upper has itself as its timestamp: a run that wakes up late can not lower it.
+    /// Remembers what is true now, if the table is still the one that was opened: what was written to it is not in one that was made
+    /// anew meanwhile, and the driver would not say so. An upper has itself as its timestamp: a run that wakes up late can
+    /// not lower it.
     pub async fn remember(
         &self,
         cluster: &Cluster,
         told: Told,
         patience: Option<std::time::Duration>,
     ) -> Result<(), SinkError> {
+        if table_id(cluster, &self.keyspace, &self.table).await?.as_ref() != Some(&self.id) {
+            let difference = "its table is gone; it was dropped, or made anew, while it was in use".to_owned();
+            return Err(SinkError::Mismatch { object: cluster.object.clone(), difference });
+        }
         let Told { upper, above } = told;
         for (column, value, timestamp) in [("upper", upper, micros(upper)), ("above", above, super::unix_micros())] {
             let statement = format!(

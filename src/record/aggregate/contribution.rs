@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::children::OfChildren;
 use super::fan_out::FanOut;
 use super::fields::{Inputs, Item};
 use super::key::GroupKey;
@@ -18,6 +19,8 @@ use crate::record::{FieldPath, Interner, Renderer, Row};
 /// the same away.
 pub(crate) struct Contributor {
     fan_out: FanOut,
+    /// If a fused document need only be looked at child by child to find its groups.
+    of_children: Option<OfChildren>,
     window: Option<WindowSpec>,
     /// Those that read a field, in the order of the file.
     functions: Vec<Computed>,
@@ -31,8 +34,10 @@ pub(crate) struct Contributor {
 impl Contributor {
     pub(crate) fn new(spec: &AggregateSpec) -> Self {
         let functions = spec.compute.iter().filter(|computed| computed.reads_fields());
+        let fan_out = FanOut::new(spec);
         Contributor {
-            fan_out: FanOut::new(spec),
+            of_children: fan_out.is_of_children().then(OfChildren::default),
+            fan_out,
             window: spec.window.clone(),
             functions: functions.cloned().collect(),
             is_growing: false,
@@ -47,14 +52,25 @@ impl Contributor {
         Contributor { is_growing: true, ..Contributor::new(spec) }
     }
 
+    /// Looks at whole documents from now on.
+    #[cfg(test)]
+    pub(super) fn read_documents(&mut self) {
+        self.of_children = None;
+    }
+
     /// Calls `each` with each group that the row belongs to, and what it gives to it.
     ///
     /// # Errors
     /// The first reason why the row can not be used, for people. Nothing was given then.
     pub(crate) fn take(&mut self, row: &Row, mut each: impl FnMut(GroupKey, Inputs)) -> Result<(), String> {
-        let Contributor { fan_out, window, functions, is_growing, strings, renderer, document } = self;
+        let Contributor { fan_out, of_children, window, functions, is_growing, strings, renderer, document } = self;
+        let found = match (of_children, row) {
+            (Some(children), Row::Moment(fused)) => Some(children.keys(fused, |child| fan_out.key_of(child, strings))?),
+            _ => None,
+        };
         let bytes = match row {
             Row::Record(record) => record.payload().expect("a table emits no deletions"),
+            _ if found.is_some() && functions.is_empty() && window.is_none() => b"",
             other => {
                 document.clear();
                 renderer.document(other, document);
@@ -62,7 +78,10 @@ impl Contributor {
             }
         };
         let json = std::str::from_utf8(bytes).expect("decode has checked the encoding");
-        let keys = fan_out.keys(json, strings)?;
+        let keys = match found {
+            Some(keys) => keys,
+            None => fan_out.keys(json, strings)?,
+        };
         if keys.is_empty() {
             return Ok(());
         }

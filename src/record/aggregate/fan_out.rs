@@ -12,6 +12,9 @@ use crate::record::{FieldPath, Interner};
 /// A row of more groups than this is refused: fields that fan out multiply.
 const MOST_GROUPS: usize = 10_000;
 
+/// The member of a fused document that holds its children.
+const CHILDREN: &str = "source_annotations";
+
 /// Finds the groups of rows.
 pub(super) struct FanOut {
     axes: Vec<Axis>,
@@ -45,10 +48,30 @@ impl FanOut {
         FanOut { axes, fields: spec.by.len() }
     }
 
+    /// Whether all fields are fields of the same child of a fused document.
+    pub(super) fn is_of_children(&self) -> bool {
+        let children = [Segment::Name(CHILDREN.to_owned()), Segment::Each];
+        matches!(self.axes.as_slice(), [axis] if axis.elements == children)
+    }
+
+    /// The key of the group of one element, where all fields are of the same one; nothing, if it lacks one of them.
+    pub(super) fn key_of(&self, element: &str, strings: &mut Interner) -> Result<Option<Key>, String> {
+        let tuple = self.axes[0].tuple(element, strings)?;
+        Ok(tuple.map(|tuple| self.key(tuple)))
+    }
+
+    /// Of the values of all fields.
+    fn key(&self, tuple: Tuple) -> Key {
+        match self.fields {
+            1 => Key::One(tuple.into_iter().next().expect("there is one")),
+            _ => Key::Composite(tuple.into_iter().collect()),
+        }
+    }
+
     /// The keys of a row's groups, each once.
     pub(super) fn keys(&self, json: &str, strings: &mut Interner) -> Result<SmallVec<[Key; 1]>, String> {
-        if let ([axis], 1) = (self.axes.as_slice(), self.fields) {
-            return Ok(axis.tuples(json, strings)?.into_iter().flatten().map(Key::One).collect());
+        if let [axis] = self.axes.as_slice() {
+            return Ok(axis.tuples(json, strings)?.into_iter().map(|tuple| self.key(tuple)).collect());
         }
         let mut keys: Vec<Vec<Option<Scalar>>> = vec![vec![None; self.fields]];
         for axis in &self.axes {

@@ -8,12 +8,14 @@
 //! | `key` | what a group is known by: values, and a window of event time |
 //! | `window` | which windows a time is in, and which of them are made of others |
 //! | `fan_out` | the groups of a row |
+//! | `children` | those of a fused document, without rendering it |
 //! | `contribution` | what a row gives to its groups |
 //! | `ranked` | rows of a group in an order |
 //! | `fields` | what is known of a group, function by function |
 //! | `kept` | groups of events, as a table keeps them |
 //! | `document` | the row and the document of a group |
 
+mod children;
 mod condition;
 mod contribution;
 mod document;

@@ -15,6 +15,7 @@
 //! | count | nothing: uniform keys |
 //! | one key with half of all rows | as its name says |
 //! | windows | rows have a time, `--rows-a-second`, and are counted by key and minute, or by key, minute, hour and day |
+//! | the same of a hundredth of the keys | an epoch has a hundred times as many rows of a group |
 
 #![allow(clippy::print_stdout, clippy::print_stderr, missing_docs)] // a program
 
@@ -77,6 +78,10 @@ fn main() {
     let skewed = counts(&args, &hot, &format!("{title}, half of them of one"), &mut same);
     drop(hot);
     let windowed = windows(&args, &uniform, &format!("windows: {updates} updates of {keys} keys"), &mut same);
-    ratios::report(&args, &counted, &skewed, &windowed);
+    drop(uniform);
+    let few = Settings { keys: (keys / 100).max(1), ..settings };
+    let title = format!("windows: {updates} updates of {} keys", few.keys);
+    let few = windows(&args, &Arc::new(Input::new(&few, 0)), &title, &mut same);
+    ratios::report(&args, (&counted, &skewed), (&windowed, &few));
     std::process::exit(i32::from(!same));
 }

@@ -7,7 +7,7 @@ pub const AGGREGATE: &str = "aggregate";
 pub const COUNT_TOTAL: &str = "differential count_total";
 
 /// Prints what is asked for, with each number of workers. It is asked for at default size.
-pub fn report(args: &Args, counted: &[Timed], skewed: &[Timed], windowed: &[Timed]) {
+pub fn report(args: &Args, (counted, skewed): (&[Timed], &[Timed]), (windowed, few): (&[Timed], &[Timed])) {
     let mut ratios = Vec::new();
     for workers in super::workers(args) {
         let name = |what: &str| named(what, workers);
@@ -17,6 +17,7 @@ pub fn report(args: &Args, counted: &[Timed], skewed: &[Timed], windowed: &[Time
         ratios.push(quotient(with("one hot key: count_total, times aggregate"), skewed, pair, Asked::AtLeast(1.0)));
         let lengths = (&*name("roll_up, minutes, hours and days"), &*name("roll_up, minutes"));
         ratios.push(quotient(with("three lengths of windows, times one"), windowed, lengths, Asked::AtMost(1.5)));
+        ratios.push(quotient(with("few keys: three lengths of windows, times one"), few, lengths, Asked::AtMost(1.5)));
         let theirs = (&*name("count_total, minutes, hours and days"), lengths.0);
         ratios.push(quotient(with("three lengths: count_total, times roll_up"), windowed, theirs, Asked::AtLeast(1.0)));
         for (what, of, timed) in [("count", pair.1, counted), ("three lengths", lengths.0, windowed)] {

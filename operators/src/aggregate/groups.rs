@@ -18,8 +18,12 @@ pub(super) struct Groups<K, A> {
     places: HashTable<Place>,
     hashing: DefaultHashBuilder,
     changes: Vec<Change<A>>,
+    /// So many of `changes` have been added to those above them.
+    passed: usize,
     /// So many of `changes` are done.
     done: usize,
+    /// Slots of groups that have no rows any more. They go when all changes are done, as others change their places then.
+    gone: Vec<u32>,
     /// Filled and emptied for each group; here to be allocated once.
     larger: Vec<K>,
 }
@@ -44,6 +48,9 @@ struct Change<A> {
     of: Group<A>,
 }
 
+/// So many changes are added to those above them at once: what they touch is then still in a cache when it is changed.
+const CHUNK: usize = 1 << 12;
+
 /// So many changes have a place that is kept from epoch to epoch.
 const MOST_KEPT: usize = 1 << 16;
 
@@ -59,7 +66,9 @@ impl<K: Hash + Eq, A: Accumulator> Groups<K, A> {
             places: HashTable::new(),
             hashing: DefaultHashBuilder::default(),
             changes: Vec::new(),
+            passed: 0,
             done: 0,
+            gone: Vec::new(),
             larger: Vec::new(),
         }
     }
@@ -82,8 +91,9 @@ impl<K: Hash + Eq, A: Accumulator> Groups<K, A> {
             }
         }
         for slot in 0..self.slots.len() {
-            let group = self.slots[slot].group.clone();
+            let group = std::mem::take(&mut self.slots[slot].group);
             self.pass_on(slot, &group, above);
+            self.slots[slot].group = group;
         }
         while self.finish_next(above, true, &mut |_, _| None::<()>, |(), _| {}) {}
     }
@@ -96,7 +106,8 @@ impl<K: Hash + Eq, A: Accumulator> Groups<K, A> {
 
     fn change_at(&mut self, slot: usize) -> &mut Group<A> {
         let known = &mut self.slots[slot].change;
-        if *known == NONE {
+        // What has been passed on stays what it was.
+        if *known == NONE || (*known as usize) < self.passed {
             *known = number(self.changes.len());
             self.changes.push(Change { slot: number(slot), of: Group::default() });
         }
@@ -114,18 +125,19 @@ impl<K: Hash + Eq, A: Accumulator> Groups<K, A> {
         result: &mut impl FnMut(&K, &Group<A>) -> Option<O>,
         mut emit: impl FnMut(O, isize),
     ) -> bool {
+        if self.done == self.passed {
+            self.pass_on_chunk(above);
+        }
         let Some(next) = self.changes.get_mut(self.done) else {
-            self.changes.clear();
-            // A bulk load is over; other epochs are small.
-            self.changes.shrink_to(MOST_KEPT);
-            self.done = 0;
+            self.end();
             return false;
         };
         let (slot, change) = (next.slot as usize, std::mem::take(&mut next.of));
+        let Slot { key, group, change: known, .. } = &mut self.slots[slot];
+        if *known as usize == self.done {
+            *known = NONE;
+        }
         self.done += 1;
-        self.slots[slot].change = NONE;
-        self.pass_on(slot, &change, above);
-        let Slot { key, group, .. } = &mut self.slots[slot];
         let mut result_of = |group: &Group<A>| (group.rows > 0).then(|| result(key, group)).flatten();
         if group.rows == 0 {
             result_of(&change).into_iter().for_each(|new| emit(new, 1));
@@ -142,9 +154,40 @@ impl<K: Hash + Eq, A: Accumulator> Groups<K, A> {
             }
         }
         if keep && group.rows == 0 {
-            self.remove(slot);
+            self.gone.push(number(slot));
         }
         true
+    }
+
+    /// All changes are done.
+    fn end(&mut self) {
+        self.changes.clear();
+        // A bulk load is over; other epochs are small.
+        self.changes.shrink_to(MOST_KEPT);
+        (self.passed, self.done) = (0, 0);
+        let mut gone = std::mem::take(&mut self.gone);
+        // From the last one on, so that none of them takes the place of another.
+        gone.sort_unstable_by(|a, b| b.cmp(a));
+        gone.dedup();
+        for slot in gone {
+            if self.slots[slot as usize].group.rows == 0 {
+                self.remove(slot as usize);
+            }
+        }
+    }
+
+    /// Adds the next changes to the groups above them: one after another and nothing else meanwhile, so that a processor can
+    /// fetch several groups at once.
+    fn pass_on_chunk(&mut self, above: &impl Fn(&K, &mut Vec<K>)) {
+        let end = self.changes.len().min(self.passed + CHUNK);
+        while self.passed < end {
+            let at = self.passed;
+            let Change { slot, of } = &mut self.changes[at];
+            let (slot, change) = (*slot as usize, std::mem::take(of));
+            self.passed += 1;
+            self.pass_on(slot, &change, above);
+            self.changes[at].of = change;
+        }
     }
 
     /// Adds to the groups above one what changes of it.
@@ -187,9 +230,6 @@ impl<K: Hash + Eq, A: Accumulator> Groups<K, A> {
         let hash = self.hashing.hash_one(&moved.key) as u32;
         let place = self.places.find_mut(spread(hash), |place| place.slot as usize == last);
         place.expect("each slot has a place").slot = number(slot);
-        if moved.change != NONE {
-            self.changes[moved.change as usize].slot = number(slot);
-        }
     }
 }
 

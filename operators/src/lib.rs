@@ -13,6 +13,7 @@
 //! | [`mod@fuse`] | [`fuse`](fuse::fuse): what overlaps in time, per asset, becomes moments |
 //! | [`mod@aggregate`] | [`aggregate`](aggregate::aggregate): what the rows of each group come to, kept up to date |
 //! | [`mod@accumulate`] | [`accumulate`](accumulate::accumulate): the same of streams of events, in a table |
+//! | [`mod@join`] | [`join`](join::join): rows of two collections with a key in common |
 //! | [`pace`] | whether those who take an output can follow |
 //! | `timeline` | what is there in the time of one key, indexed: the state behind operators on intervals |
 //! | [`reaper`] | where state goes that nobody needs any more |
@@ -84,6 +85,7 @@ pub mod aggregate;
 pub mod fuse;
 pub mod generations;
 pub mod interval;
+pub mod join;
 pub mod overlap;
 pub mod pace;
 pub mod reaper;

@@ -9,6 +9,7 @@ use super::model::{
     self, Emit, End, FuseSpec, KafkaFormat, KeyField, OnLag, OperationFields, OperationsFields, Pipeline,
     RetentionSpec, SinkSpec,
 };
+use super::steps::{NodePlan, Step};
 use super::units::Span;
 use crate::record::{AggregateSpec, DecodeSpec, FacetSpec, FieldPath, OperationSpec, OperationsSpec};
 
@@ -24,8 +25,12 @@ pub struct Plan {
     pub tables: Vec<TablePlan>,
     /// Every `fuse`.
     pub fuses: Vec<FusePlan>,
-    /// Every `aggregate`.
+    /// Every `aggregate`, then every `distinct`.
     pub aggregates: Vec<AggregatePlan>,
+    /// Every `filter`, `map` and `join`.
+    pub nodes: Vec<NodePlan>,
+    /// Aggregates and nodes in an order in which each comes after those that it reads.
+    pub steps: Vec<Step>,
     /// Every sink, each after the one that it names in `after:`; the last is that of the dead letters.
     pub sinks: Vec<SinkPlan>,
 }
@@ -86,12 +91,12 @@ pub struct FusePlan {
     pub max_document_bytes: u64,
 }
 
-/// An `aggregate`.
+/// An `aggregate`, or a `distinct`, which computes nothing.
 #[derive(Clone, Debug)]
 pub struct AggregatePlan {
     /// Its name.
     pub name: String,
-    /// What it reads: a table, the documents of a `fuse`, or the events of an unkeyed source.
+    /// What it reads; the events of an unkeyed source are read by none but an `aggregate`.
     pub from: Collection,
     /// What it computes.
     pub spec: AggregateSpec,
@@ -163,6 +168,10 @@ pub enum Collection {
     Groups(usize),
     /// The rows that an `aggregate` can not use.
     Unusable(usize),
+    /// The rows of a node.
+    Reshaped(usize),
+    /// The rows that a node can not use.
+    Unshaped(usize),
     /// The records that could not be processed.
     DeadLetters,
 }
@@ -175,7 +184,8 @@ impl Plan {
     pub fn compile(pipeline: &Pipeline) -> Plan {
         let sources: Vec<String> = pipeline.sources.keys().cloned().collect();
         let tables = tables(pipeline);
-        let mut plan = Plan { tables, sources, fuses: Vec::new(), aggregates: Vec::new(), sinks: Vec::new() };
+        let (fuses, aggregates, nodes, steps, sinks) = Default::default();
+        let mut plan = Plan { tables, sources, fuses, aggregates, nodes, steps, sinks };
         for (name, operator) in &pipeline.operators {
             let Some(spec) = &operator.fuse else { continue };
             let table = plan.table(&spec.from).expect("validated: fuse reads a table");
@@ -188,27 +198,27 @@ impl Plan {
         }
         for (name, operator) in &pipeline.operators {
             let Some(spec) = &operator.aggregate else { continue };
-            let events = events(pipeline, &spec.from).map(Collection::Events);
-            let from =
-                events.or_else(|| plan.collection(&spec.from)).expect("validated: aggregate reads what there is");
-            plan.aggregates.push(AggregatePlan { name: name.clone(), from, spec: aggregate_spec(spec) });
+            let spec = aggregate_spec(spec);
+            plan.aggregates.push(AggregatePlan { name: name.clone(), from: Collection::DeadLetters, spec });
         }
+        plan.add_nodes(pipeline);
+        plan.connect(pipeline);
         plan.add_sinks(pipeline);
         plan
     }
 
-    /// The names of the operators that keep nothing in the journal: of every `fuse`, then of every `aggregate` of rows or of
-    /// documents.
+    /// The names of the operators that keep nothing in the journal: of every `fuse`, then of every `aggregate` of rows and
+    /// `distinct`, then of every `filter`, `map` and `join`.
     pub fn operators(&self) -> impl Iterator<Item = &str> {
         let aggregates =
             self.aggregates.iter().filter(|aggregate| !aggregate.is_table()).map(|aggregate| aggregate.name.as_str());
-        self.fuses.iter().map(|fuse| fuse.name.as_str()).chain(aggregates)
+        let nodes = self.nodes.iter().map(|node| node.name.as_str());
+        self.fuses.iter().map(|fuse| fuse.name.as_str()).chain(aggregates).chain(nodes)
     }
 
-    /// Whether a sink or an `aggregate` reads the collection.
+    /// Whether a sink or an operator reads the collection; of tables that a `fuse` reads, whether others do, too.
     pub fn reads(&self, collection: Collection) -> bool {
-        let sinks = self.sinks.iter().map(|sink| sink.from);
-        sinks.chain(self.aggregates.iter().map(|aggregate| aggregate.from)).any(|from| from == collection)
+        self.sinks.iter().any(|sink| sink.from == collection) || self.is_read_by_operator(collection)
     }
 
     /// Whether the collection only grows: a sink of it is never filled or swept.
@@ -219,6 +229,7 @@ impl Plan {
             Collection::Events(_) => true,
             Collection::Moments(_) | Collection::Rejected(_) => false,
             Collection::Groups(_) | Collection::Unusable(_) => false,
+            Collection::Reshaped(_) | Collection::Unshaped(_) => false,
         }
     }
 
@@ -257,22 +268,26 @@ impl Plan {
         self.sinks.push(SinkPlan::dead_letters());
     }
 
-    fn collection(&self, name: &str) -> Option<Collection> {
+    pub(super) fn collection(&self, name: &str) -> Option<Collection> {
         let fuse = |name: &str| self.fuses.iter().position(|fuse| fuse.name == name);
+        let node = |name: &str| self.nodes.iter().position(|node| node.name == name);
         let aggregate = |name: &str| self.aggregates.iter().position(|aggregate| aggregate.name == name);
         if name == DEAD_LETTERS {
             return Some(Collection::DeadLetters);
         }
-        if let Some(node) = name.strip_suffix(".rejected") {
-            return fuse(node).map(Collection::Rejected).or_else(|| aggregate(node).map(Collection::Unusable));
+        if let Some(of) = name.strip_suffix(".rejected") {
+            let unusable = || aggregate(of).map(Collection::Unusable);
+            return fuse(of).map(Collection::Rejected).or_else(unusable).or_else(|| node(of).map(Collection::Unshaped));
         }
-        let operators = || fuse(name).map(Collection::Moments).or_else(|| aggregate(name).map(Collection::Groups));
+        let groups = || aggregate(name).map(Collection::Groups);
+        let operators =
+            || fuse(name).map(Collection::Moments).or_else(groups).or_else(|| node(name).map(Collection::Reshaped));
         self.table(name).map(Collection::Table).or_else(operators)
     }
 }
 
 /// The number of an unkeyed source.
-fn events(pipeline: &Pipeline, name: &str) -> Option<usize> {
+pub(super) fn events(pipeline: &Pipeline, name: &str) -> Option<usize> {
     pipeline.sources.get_full(name).filter(|(_, _, source)| source.key.is_none()).map(|(number, ..)| number)
 }
 

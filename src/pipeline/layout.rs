@@ -1,7 +1,8 @@
 //! Where the rows of a collection hold what a store that interprets them must know.
 
 use super::compile::{Collection, Plan};
-use crate::record::FieldPath;
+use super::steps::NodeKind;
+use crate::record::{FieldPath, ReshapeSpec};
 use flowstone_operators::interval::Boundary;
 
 /// What the rows of a collection are.
@@ -43,7 +44,11 @@ impl Plan {
                 let names = spec.by.iter().map(|(name, _)| name.as_str()).chain(bounds);
                 return Layout::Rows { key: names.map(FieldPath::of_member).collect() };
             }
-            Collection::Events(_) | Collection::Rejected(_) | Collection::Unusable(_) | Collection::DeadLetters => {
+            Collection::Reshaped(at) => return self.reshaped(at),
+            Collection::Rejected(_) | Collection::Unusable(_) | Collection::Unshaped(_) => {
+                return Layout::Rows { key: Vec::new() };
+            }
+            Collection::Events(_) | Collection::DeadLetters => {
                 return Layout::Rows { key: Vec::new() };
             }
         };
@@ -57,5 +62,26 @@ impl Plan {
             end: facet.end.clone(),
             includes_end: facet.boundary == Boundary::Inclusive,
         })
+    }
+
+    /// The rows of a node. Those that it makes are no moments any more, and have the fields of the key if nothing took their
+    /// place.
+    fn reshaped(&self, at: usize) -> Layout {
+        let node = &self.nodes[at];
+        let taken: Vec<&str> = match &node.kind {
+            NodeKind::Reshape(ReshapeSpec::Filter(_)) => return self.layout(node.from),
+            NodeKind::Reshape(ReshapeSpec::Map { keeps_rest: false, .. }) => return Layout::Rows { key: Vec::new() },
+            NodeKind::Reshape(ReshapeSpec::Map { fields, .. }) => {
+                fields.iter().map(|(name, _)| name.as_str()).collect()
+            }
+            NodeKind::Join { spec, .. } if spec.with_on.is_some() => return Layout::Rows { key: Vec::new() },
+            NodeKind::Join { spec, .. } => vec![spec.name.as_str()],
+        };
+        let key = match self.layout(node.from) {
+            Layout::Rows { key } => key,
+            Layout::Moments(_) => Vec::new(),
+        };
+        let is_taken = |path: &FieldPath| path.top_level().is_none_or(|top| taken.contains(&top));
+        Layout::Rows { key: if key.iter().any(is_taken) { Vec::new() } else { key } }
     }
 }

@@ -9,6 +9,7 @@ pub use super::aggregation::{
     SessionSpec, TimeUnit, TopSpec, WindowSpec,
 };
 pub use super::remote::{CassandraSink, ElasticsearchSink};
+pub use super::reshaping::{DistinctSpec, FilterSpec, JoinSpec, JoinWith, MapSpec, Rest, Unmatched};
 pub use super::topics::{Isolation, KafkaFormat, KafkaSink, KafkaSource, KafkaStart, KeyField, MessageKey};
 use super::units::{ByteSize, Span};
 use crate::record::FieldPath;
@@ -108,12 +109,20 @@ pub struct MemorySource {}
 /// An operator. Exactly one of the fields says which.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{ "required": ["fuse"] }, { "required": ["aggregate"] }, { "required": ["upsert"] }]))]
+#[schemars(extend("oneOf" = [{ "required": ["fuse"] }, { "required": ["aggregate"] }, { "required": ["filter"] }, { "required": ["map"] }, { "required": ["join"] }, { "required": ["distinct"] }, { "required": ["upsert"] }]))]
 pub struct OperatorSpec {
     /// Fuses annotations that overlap in time.
     pub fuse: Option<FuseSpec>,
     /// Counts and adds up rows, by group.
     pub aggregate: Option<AggregateSpec>,
+    /// Keeps the rows of which an expression is true.
+    pub filter: Option<FilterSpec>,
+    /// Gives rows other documents.
+    pub map: Option<MapSpec>,
+    /// Pairs rows with those of another collection.
+    pub join: Option<JoinSpec>,
+    /// Has one row for each combination of values.
+    pub distinct: Option<DistinctSpec>,
     /// Folds several unkeyed sources into one table.
     pub upsert: Option<UpsertSpec>,
 }
@@ -316,7 +325,7 @@ pub enum End {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["sqlite"] }, { "required": ["tantivy"] }, { "required": ["elasticsearch"] }, { "required": ["cassandra"] }, { "required": ["kafka"] }, { "required": ["file"] }, { "required": ["discard"] }]))]
 pub struct SinkSpec {
-    /// The collection to write: a source, an operator, `NODE.rejected` of a `fuse` or an `aggregate`, or `dead_letters`.
+    /// The collection to write: a source, an operator, `NODE.rejected` of an operator other than `upsert`, or `dead_letters`.
     pub from: String,
     /// Another sink that must have written an epoch before this one may.
     pub after: Option<String>,

@@ -11,7 +11,7 @@ use super::schema::resolve;
 use super::topics::KeyField;
 use super::tree::{Content, Node, Scalar};
 use super::units::{ByteSize, Span};
-use crate::record::FieldPath;
+use crate::record::{Expression, FieldPath};
 
 /// Checks `root` against `schema`. What the answer holds is only of use if there were no problems.
 pub(super) fn check(root: &Node, schema: &Value, report: &mut Report) -> Value {
@@ -304,6 +304,7 @@ fn reader(name: &str) -> Option<Reader> {
         "Span" => Some(|text| text.parse::<Span>().map(drop)),
         "ByteSize" => Some(|text| text.parse::<ByteSize>().map(drop)),
         "FieldPath" => Some(|text| text.parse::<FieldPath>().map(drop)),
+        "Expression" => Some(|text| text.parse::<Expression>().map(drop)),
         "KeyField" => Some(|text| text.parse::<KeyField>().map(drop)),
         _ => None,
     }

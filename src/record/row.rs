@@ -45,7 +45,7 @@ pub enum Row {
     Record(Record),
     /// A fused document: the asset, the range, and the children in their order.
     Moment(Fused),
-    /// A group of an `aggregate`.
+    /// A group of an `aggregate`, or a row that a `map` or a `join` made: a key and a document.
     Group(Arc<Grouped>),
     /// A document that could not be formed, or a row that could not be used.
     Rejected(Arc<Rejected>),

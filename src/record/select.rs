@@ -31,7 +31,7 @@ pub(super) fn select_segments<'a>(json: &'a str, segments: &[Segment], each: &mu
 }
 
 /// A member of an object, or an element of an array.
-fn member<'a>(json: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn member<'a>(json: &'a str, name: &str) -> Option<&'a str> {
     let found = match json.trim_ascii_start().as_bytes().first()? {
         b'{' => sonic_rs::get(json, [name]),
         b'[' => sonic_rs::get(json, [index(name)?]),

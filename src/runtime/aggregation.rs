@@ -90,7 +90,8 @@ fn contributions<'scope>(rows: Rows<'scope>, plan: &AggregatePlan) -> (Contribut
     (usable_stream.as_collection(), unusable_stream)
 }
 
-fn unusable_row(row: &Row, node: &str, reason: &str) -> Row {
+/// The row of `NODE.rejected` that says why.
+pub(super) fn unusable_row(row: &Row, node: &str, reason: &str) -> Row {
     let mut key = Vec::new();
     row.write_key(&mut key);
     let reason = format!("row {} can not be used by {node:?}: {reason}", String::from_utf8_lossy(&key));

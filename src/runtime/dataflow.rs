@@ -13,8 +13,8 @@
 //!                                        ▲─────────────────────────each sink's upper────────────────────────┘
 //! ```
 //!
-//! `aggregate` reads rows or moments, and gives groups to gates as `fuse` does moments; of events without a key it is a table
-//! itself, in the place of `upsert`. Where annotations belong to operations, `generations` is in the place of `upsert`, and refuses into the dead letters. Not
+//! `aggregate`, `distinct`, `filter`, `map` and `join` read rows, moments and each other, and give rows to gates as `fuse` does
+//! moments; an `aggregate` of events without a key is a table itself, in the place of `upsert`. Where annotations belong to operations, `generations` is in the place of `upsert`, and refuses into the dead letters. Not
 //! drawn: the sealed frontier and the least upper go back to the sources, which pause when too much is in
 //! flight.
 
@@ -30,10 +30,12 @@ use super::RunError;
 use super::accumulation::{Groups, kept_groups};
 use super::aggregation::groups_of;
 use super::fusion::{Rows, moments_of, rejections};
+use super::reshaping::{BothSides, joined, reshaped};
 use super::setup::Setup;
 use super::sources::{Sources, sources};
 use super::tables::{Table, table};
 use crate::pipeline::compile::Collection;
+use crate::pipeline::steps::{NodeKind, Step};
 use crate::record::{DeadLetter, Row, RowDiff};
 use crate::sink::gate::{Passage, gate};
 use crate::sink::lag::Detach;
@@ -48,12 +50,14 @@ type Nothing<'scope> = StreamVec<'scope, u64, Never>;
 
 /// The collections of a pipeline.
 struct Collections<'scope> {
-    /// Those that a sink or an `aggregate` reads.
+    /// Those that anything but a `fuse` reads.
     tables: Vec<Option<Rows<'scope>>>,
     moments: Vec<Rows<'scope>>,
     rejected: Vec<Rows<'scope>>,
     groups: Vec<Rows<'scope>>,
     unusable: Vec<Rows<'scope>>,
+    reshaped: Vec<Rows<'scope>>,
+    unshaped: Vec<Rows<'scope>>,
     dead_letters: Rows<'scope>,
     /// Ends when the sealed changes of earlier runs are read.
     hydrated: Nothing<'scope>,
@@ -172,26 +176,71 @@ fn collections<'scope>(
         moments.push(documents);
         rejected.push(refused);
     }
-    let (mut groups, mut unusable) = (Vec::new(), Vec::new());
-    for (number, plan) in setup.plan.aggregates.iter().enumerate() {
-        if let Some(of_groups) = kept.remove(&number) {
-            groups.push(of_groups);
-            unusable.push(empty(scope));
+    let kept = kept.into_iter().map(|(aggregate, rows)| (aggregate, (rows, empty(scope)))).collect();
+    let mut built = Built { tables: rows, moments, groups: kept, reshaped: BTreeMap::new() };
+    for step in &setup.plan.steps {
+        if matches!(*step, Step::Aggregate(at) if setup.plan.aggregates[at].is_table()) {
             continue;
         }
-        let read = match plan.from {
-            Collection::Table(at) => rows[at].clone().expect("made for operators that read it"),
-            Collection::Moments(at) => moments[at].clone(),
-            other => unreachable!("validated: aggregate does not read {other:?}"),
+        let name = built.step(*step, setup);
+        let unusable = match *step {
+            Step::Aggregate(at) => &built.groups[&at].1,
+            Step::Node(at) => &built.reshaped[&at].1,
         };
-        let quiet_through = setup.quiet_through([Collection::Groups(number), Collection::Unusable(number)]);
-        let (of_groups, refused) = groups_of(read, plan, quiet_through, &setup.gauges.writing);
-        dead_letters.push(rejections(refused.clone(), &plan.name, known_through, counters(&plan.name)));
-        groups.push(of_groups);
-        unusable.push(refused);
+        dead_letters.push(rejections(unusable.clone(), name, known_through, counters(name)));
     }
     let dead_letters = scope.concatenate(dead_letters);
-    Collections { tables: rows, moments, rejected, groups, unusable, dead_letters, hydrated }
+    let Built { tables, moments, groups, reshaped } = built;
+    let (groups, unusable) = groups.into_values().unzip();
+    let (reshaped, unshaped) = reshaped.into_values().unzip();
+    Collections { tables, moments, rejected, groups, unusable, reshaped, unshaped, dead_letters, hydrated }
+}
+
+/// What there is so far of what operators may read: each of the later ones with the rows that it can not use.
+struct Built<'scope> {
+    tables: Vec<Option<Rows<'scope>>>,
+    moments: Vec<Rows<'scope>>,
+    groups: BTreeMap<usize, (Rows<'scope>, Rows<'scope>)>,
+    reshaped: BTreeMap<usize, (Rows<'scope>, Rows<'scope>)>,
+}
+
+impl<'scope> Built<'scope> {
+    fn read(&self, from: Collection) -> Rows<'scope> {
+        match from {
+            Collection::Table(at) => self.tables[at].clone().expect("made for operators that read it"),
+            Collection::Moments(at) => self.moments[at].clone(),
+            Collection::Groups(at) => self.groups[&at].0.clone(),
+            Collection::Reshaped(at) => self.reshaped[&at].0.clone(),
+            other => unreachable!("validated: operators do not read {other:?}"),
+        }
+    }
+
+    /// Builds an operator; answers its name.
+    fn step<'s>(&mut self, step: Step, setup: &'s Setup) -> &'s str {
+        let writing = &setup.gauges.writing;
+        match step {
+            Step::Aggregate(at) => {
+                let plan = &setup.plan.aggregates[at];
+                let quiet_through = setup.quiet_through([Collection::Groups(at), Collection::Unusable(at)]);
+                self.groups.insert(at, groups_of(self.read(plan.from), plan, quiet_through, writing));
+                &plan.name
+            }
+            Step::Node(at) => {
+                let plan = &setup.plan.nodes[at];
+                let left = self.read(plan.from);
+                let made = match &plan.kind {
+                    NodeKind::Reshape(spec) => reshaped(left, &plan.name, spec),
+                    NodeKind::Join { with, spec } => {
+                        let quiet_through = setup.quiet_through([Collection::Reshaped(at), Collection::Unshaped(at)]);
+                        let rows = BothSides { left, right: self.read(*with) };
+                        joined(rows, &plan.name, spec, quiet_through, writing)
+                    }
+                };
+                self.reshaped.insert(at, made);
+                &plan.name
+            }
+        }
+    }
 }
 
 fn empty<'scope>(scope: Scope<'scope, u64>) -> Rows<'scope> {
@@ -239,6 +288,8 @@ fn sink<'scope>(
         Collection::Rejected(at) => &collections.rejected[at],
         Collection::Groups(at) => &collections.groups[at],
         Collection::Unusable(at) => &collections.unusable[at],
+        Collection::Reshaped(at) => &collections.reshaped[at],
+        Collection::Unshaped(at) => &collections.unshaped[at],
         Collection::DeadLetters => &collections.dead_letters,
         Collection::Events(_) => unreachable!("a sink of an unkeyed source reads a table"),
     };

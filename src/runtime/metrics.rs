@@ -13,7 +13,7 @@ pub struct Metrics {
     pub sources: Vec<(String, Arc<SourceMetrics>)>,
     /// By table: a keyed source or an `upsert`.
     pub tables: Vec<(String, Arc<TableMetrics>)>,
-    /// By `fuse` and `aggregate`.
+    /// By operator that keeps nothing in the journal: all but `upsert`.
     pub operators: Vec<(String, Arc<OperatorMetrics>)>,
     /// By sink.
     pub sinks: Vec<(String, Arc<SinkMetrics>)>,
@@ -23,7 +23,7 @@ pub struct Metrics {
     pub waiting_bytes: AtomicU64,
 }
 
-/// Counters of a `fuse` or an `aggregate`.
+/// Counters of an operator.
 #[derive(Debug, Default)]
 pub struct OperatorMetrics {
     /// Documents that came to be rejected, or rows that can not be used.

@@ -26,6 +26,7 @@ pub(crate) mod memory;
 pub mod metrics;
 mod nodes;
 mod opening;
+mod reshaping;
 mod setup;
 mod sources;
 mod start;

@@ -21,8 +21,17 @@ const AGGREGATE_SEMANTICS: u32 = 1;
 /// Raised when the table of an `aggregate` of events makes other groups of the same events than before.
 const ACCUMULATE_SEMANTICS: u32 = 1;
 
-/// The settings of each node that its results depend on, as JSON text: `table NAME`, `fuse NAME`, `aggregate NAME`,
-/// `sink NAME`.
+/// Raised when `distinct` makes other documents of the same rows than before.
+const DISTINCT_SEMANTICS: u32 = 1;
+
+/// Raised when `filter`, `map` or an expression makes other rows of the same rows than before.
+const EXPRESSION_SEMANTICS: u32 = 1;
+
+/// Raised when `join` makes other documents of the same rows than before.
+const JOIN_SEMANTICS: u32 = 1;
+
+/// The settings of each node that its results depend on, as JSON text: `table NAME`, `sink NAME`, or the kind of
+/// an operator and its name.
 pub(super) fn nodes(pipeline: &Pipeline) -> BTreeMap<String, String> {
     let mut nodes = BTreeMap::new();
     for (name, source) in &pipeline.sources {
@@ -46,6 +55,18 @@ pub(super) fn nodes(pipeline: &Pipeline) -> BTreeMap<String, String> {
             let (kind, semantics) =
                 if is_table { ("table", ACCUMULATE_SEMANTICS) } else { ("aggregate", AGGREGATE_SEMANTICS) };
             nodes.insert(format!("{kind} {name}"), text(without(aggregate, &[]), semantics));
+        }
+        if let Some(distinct) = &operator.distinct {
+            nodes.insert(format!("distinct {name}"), text(without(distinct, &[]), DISTINCT_SEMANTICS));
+        }
+        if let Some(filter) = &operator.filter {
+            nodes.insert(format!("filter {name}"), text(without(filter, &[]), EXPRESSION_SEMANTICS));
+        }
+        if let Some(map) = &operator.map {
+            nodes.insert(format!("map {name}"), text(without(map, &[]), EXPRESSION_SEMANTICS));
+        }
+        if let Some(join) = &operator.join {
+            nodes.insert(format!("join {name}"), text(without(join, &[]), JOIN_SEMANTICS));
         }
     }
     for (name, sink) in &pipeline.sinks {
@@ -118,7 +139,7 @@ fn text(mut settings: Value, semantics: u32) -> String {
 /// A node that is not what it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangedNode {
-    /// `table NAME`, `fuse NAME`, `aggregate NAME` or `sink NAME`.
+    /// `table NAME`, `sink NAME`, or the kind of an operator and its name.
     pub node: String,
     /// What differs, for people: `bucket: "1s", was "2s"`.
     pub differences: Vec<String>,
@@ -169,8 +190,15 @@ fn is_below(plan: &Plan, collection: Collection, node: &str) -> bool {
         }
         Collection::Groups(at) | Collection::Unusable(at) => {
             let aggregate = &plan.aggregates[at];
-            let kind = if aggregate.is_table() { "table " } else { "aggregate " };
-            node.strip_prefix(kind) == Some(&aggregate.name) || is_below(plan, aggregate.from, node)
+            let is_it = |kind: &str| node.strip_prefix(kind) == Some(&aggregate.name);
+            let is_named =
+                if aggregate.is_table() { is_it("table ") } else { is_it("aggregate ") || is_it("distinct ") };
+            is_named || is_below(plan, aggregate.from, node)
+        }
+        Collection::Reshaped(at) | Collection::Unshaped(at) => {
+            let of = &plan.nodes[at];
+            let is_it = node.split_once(' ') == Some((of.kind_name(), &of.name));
+            is_it || of.reads().any(|from| is_below(plan, from, node))
         }
         Collection::Events(_) | Collection::DeadLetters => false,
     }

@@ -85,7 +85,7 @@ impl Setup {
     /// The epoch up to which everybody who reads one of these knows what it gives, if nobody is to be filled. Operators start
     /// without anything, so that those who read them know nothing.
     pub fn quiet_through(&self, collections: [Collection; 2]) -> Option<u64> {
-        let is_read_by_operator = self.plan.aggregates.iter().any(|aggregate| collections.contains(&aggregate.from));
+        let is_read_by_operator = collections.iter().any(|of| self.plan.is_read_by_operator(*of));
         let sinks = self.plan.sinks.iter().zip(&self.start.sinks);
         let mut readers = sinks.filter(|(sink, _)| collections.contains(&sink.from));
         let all_know = readers.all(|(_, start)| matches!(start, sink::Start::Resume { .. }));

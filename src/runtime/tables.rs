@@ -20,7 +20,7 @@ use crate::source::decode::{Spec, decode, letter};
 
 /// What a table gives.
 pub(super) struct Table<'scope> {
-    /// Its rows, if a sink or an `aggregate` reads them.
+    /// Its rows, if anything but a `fuse` reads them.
     pub read: Option<Rows<'scope>>,
     /// The same as a collection, if it has keys.
     pub rows: Option<VecCollection<'scope, u64, Record, isize>>,

@@ -35,7 +35,7 @@ fn outcome(case: &str, rows: &str, unusable_rows: &str) -> String {
 }
 
 /// Those that were not seen before, by key.
-fn write_changes(changes: &[Change], seen: &mut usize, out: &mut String) {
+pub(super) fn write_changes(changes: &[Change], seen: &mut usize, out: &mut String) {
     let news: BTreeMap<&str, &Change> = changes[*seen..].iter().map(|change| (change.key.as_str(), change)).collect();
     *seen = changes.len();
     for (key, change) in news {

@@ -7,6 +7,8 @@
 //! | `tables` | keys, versions, several sources, formats of files and columns |
 //! | `aggregate_cases` | golden cases, one for each function |
 //! | `aggregates` | groups of moments and rows under corrections, and over restarts |
+//! | `operator_cases` | golden cases of `filter`, `map`, `distinct` and `join` |
+//! | `reshaping` | these against an oracle, over restarts |
 //! | `generations` | annotations of operations: what is shown when, swaps, what comes too late |
 //! | `reruns` | running again, also when there is less input |
 //! | `following` | `run`: input that grows, stops, sinks that wait for each other |
@@ -31,7 +33,9 @@ mod events;
 mod failures;
 mod following;
 mod generations;
+mod operator_cases;
 mod reruns;
+mod reshaping;
 mod retention;
 mod state;
 mod tables;

@@ -92,7 +92,7 @@ fn drawn(file: &str, format: &str, expected: &Path) {
 
 #[test]
 fn drawings_are_as_written_down() {
-    for name in ["good_aggregate", "good_main", "good_everything", "good_operations"] {
+    for name in ["good_aggregate", "good_reshaping", "good_main", "good_everything", "good_operations"] {
         drawn(&format!("{name}.yaml"), "mermaid", &repository(&format!("tests/cases/pipeline/{name}.mmd")));
         drawn(&format!("{name}.yaml"), "dot", &repository(&format!("tests/cases/pipeline/{name}.dot")));
     }

@@ -31,6 +31,11 @@ const SECTIONS: &[(&str, &str)] = &[
     ("`operators.NAME.aggregate.compute.NAME.top`", "TopSpec"),
     ("`operators.NAME.aggregate.compute.NAME.first` and `last`", "EndSpec"),
     ("`operators.NAME.aggregate.compute.NAME.where.PATH`", "ConditionFields"),
+    ("`operators.NAME.filter`", "FilterSpec"),
+    ("`operators.NAME.map`", "MapSpec"),
+    ("`operators.NAME.join`", "JoinSpec"),
+    ("`operators.NAME.join.with`", "JoinWith"),
+    ("`operators.NAME.distinct`", "DistinctSpec"),
     ("`operators.NAME.upsert`", "UpsertSpec"),
     ("`sinks.NAME`", "SinkSpec"),
     ("`sinks.NAME.sqlite`", "SqliteSink"),
@@ -92,6 +97,7 @@ impl Page<'_> {
             "Span" => return "[duration](#durations-and-sizes)".to_owned(),
             "ByteSize" => return "[size](#durations-and-sizes)".to_owned(),
             "Literal" => return "string, number or truth value".to_owned(),
+            "Expression" => return "[expression](#expressions)".to_owned(),
             "FieldPath" | "KeyField" => return "[field path](#field-paths)".to_owned(),
             _ => {}
         }
@@ -102,7 +108,7 @@ impl Page<'_> {
         match schema.get("type").and_then(Value::as_str) {
             Some("array") => format!("list of {}", self.kind(&schema["items"])),
             Some("object") => match schema.get("additionalProperties").filter(|a| a.is_object()) {
-                Some(values) if self.kind(values).contains("path") => format!("name: {}", self.kind(values)),
+                Some(values) if self.kind(values).contains("](#") => format!("name: {}", self.kind(values)),
                 Some(_) => "name: mapping".to_owned(),
                 None => "mapping".to_owned(),
             },
@@ -182,7 +188,7 @@ fn every_mapping_of_the_schema_has_its_section() {
 fn the_examples_on_the_page_are_valid() {
     let page = std::fs::read_to_string(repository("docs/pipeline.md")).unwrap();
     let examples: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 3);
+    assert_eq!(examples.len(), 4);
     for example in examples {
         let loaded = flowstone::pipeline::parse(example, std::path::Path::new("."), &|_| None).unwrap();
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);

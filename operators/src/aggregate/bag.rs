@@ -29,7 +29,17 @@ impl<V: Ord> Bag<V> {
         self.values.iter().filter(|(_, times)| **times > 0).map(|(value, times)| (value, *times))
     }
 
-    /// How often a value is there.
+    /// Whether nothing was added or taken away, on balance.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// All values, also those that were only taken away, each with how often.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = (&V, i64)> {
+        self.values.iter().map(|(value, times)| (value, *times))
+    }
+
+    /// How often a value is there; less than not at all, if it was only taken away.
     pub fn times(&self, value: &V) -> i64 {
         self.values.get(value).copied().unwrap_or(0)
     }

@@ -12,6 +12,7 @@
 //! | [`group`](Group) | an accumulator, and how many rows it has |
 //! | `groups` | the state: what an epoch changes |
 //! | `state` | what the shell must know of a state, whatever it is |
+//! | [`distinct`](distinct()) | each row once |
 //! | [`sessions`](sessions()) | groups that are rows which follow each other within a gap |
 //! | `partial` | what a worker can add up before rows go to other workers |
 //! | `options` | what is asked for |
@@ -19,6 +20,7 @@
 
 mod accumulator;
 mod bag;
+mod distinct;
 mod group;
 mod groups;
 mod operator;
@@ -30,9 +32,12 @@ mod sum;
 
 pub use accumulator::Accumulator;
 pub use bag::Bag;
+pub use distinct::distinct;
 pub use group::Group;
+pub(crate) use operator::folded;
 pub use operator::{aggregate, roll_up};
 pub use options::AggregateOptions;
 pub(crate) use partial::partial;
 pub use sessions::{Session, sessions};
+pub(crate) use state::State;
 pub use sum::Sum;

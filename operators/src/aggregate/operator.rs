@@ -104,7 +104,7 @@ where
 }
 
 /// The same for any state in which groups are changed one by one.
-pub(super) fn folded<'scope, K, A, O>(
+pub(crate) fn folded<'scope, K, A, O>(
     rows: VecCollection<'scope, u64, (K, A::Input), isize>,
     options: AggregateOptions,
     state: impl State<K, A, O> + 'static,

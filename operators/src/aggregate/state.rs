@@ -8,7 +8,7 @@ use super::group::Group;
 use super::groups::{Changes, Groups};
 
 /// State that groups are changed in, one by one.
-pub(super) trait State<K, A, O> {
+pub(crate) trait State<K, A, O> {
     /// Takes in what readers of the results know, in any pieces.
     fn load(&mut self, key: K, change: impl FnOnce(&mut Group<A>));
     /// All is loaded.

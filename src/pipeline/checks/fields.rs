@@ -4,7 +4,7 @@ use super::super::join;
 use super::super::problem::Report;
 use super::super::tree::Entry;
 use super::super::units::Span;
-use super::{Group, Item, Outline, Settings, Text, aggregates, duplicates, single_value};
+use super::{Group, Item, Outline, Settings, Text, aggregates, duplicates, reshaping, single_value};
 use crate::record::FieldPath;
 
 /// Stores commit once a second, and then it takes a while.
@@ -20,6 +20,7 @@ pub(super) fn check(outline: &Outline<'_>, report: &mut Report) {
         on_lag(sink, report);
     }
     for operator in outline.group(Group::Operator) {
+        reshaping::check(operator, report);
         if let Some(upsert) = operator.kind("upsert") {
             keyed(&upsert, report);
         }

@@ -12,6 +12,7 @@ mod fields;
 mod kafka;
 mod names;
 mod references;
+mod reshaping;
 mod servers;
 mod stores;
 

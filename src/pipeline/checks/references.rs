@@ -34,12 +34,18 @@ pub(super) fn check(outline: &Outline<'_>, report: &mut Report) {
 
 /// What an operator reads.
 fn reads<'t>(operator: &Item<'t>) -> Vec<Text<'t>> {
-    ["fuse", "aggregate", "upsert"]
-        .into_iter()
-        .filter_map(|kind| operator.kind(kind))
-        .flat_map(|s| s.texts("from"))
+    let of = |kind: &&str| operator.kind(kind);
+    let settings = KINDS.iter().filter_map(of);
+    settings
+        .flat_map(|s| {
+            let partners = s.mapping("with").map(|with| with.texts("from")).unwrap_or_default();
+            s.texts("from").into_iter().chain(partners)
+        })
         .collect()
 }
+
+/// What an operator may be.
+const KINDS: [&str; 7] = ["fuse", "aggregate", "filter", "map", "join", "distinct", "upsert"];
 
 /// Where a table reads how operations stand. Without a key, or if it is no table, that is reported elsewhere.
 fn operations<'t>(item: &Item<'t>) -> Option<Text<'t>> {
@@ -79,33 +85,35 @@ fn operations_from(outline: &Outline<'_>, table: &Item<'_>, from: &Text<'_>, rep
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reader {
     Fuse,
-    Aggregate,
+    /// Reads rows of any kind. The name of its kind.
+    Rows(&'static str),
     Upsert,
 }
 
 impl Reader {
     fn of(operator: &Item<'_>) -> Self {
-        match () {
-            () if operator.is("fuse") => Reader::Fuse,
-            () if operator.is("aggregate") => Reader::Aggregate,
-            () => Reader::Upsert,
+        match KINDS.into_iter().find(|kind| operator.is(kind)) {
+            Some("fuse") => Reader::Fuse,
+            Some("upsert") | None => Reader::Upsert,
+            Some(kind) => Reader::Rows(kind),
         }
     }
 
     /// In words, what it reads.
-    fn rule(self) -> &'static str {
+    fn rule(self) -> String {
         match self {
-            Reader::Fuse => "fuse reads a source with a key or an upsert",
-            Reader::Aggregate => "aggregate reads a source, an upsert or a fuse",
-            Reader::Upsert => "upsert reads sources without a key",
+            Reader::Fuse => "fuse reads a source with a key or an upsert".to_owned(),
+            Reader::Rows("aggregate") => "aggregate reads a source or an operator".to_owned(),
+            Reader::Rows(kind) => format!("{kind} reads a source with a key or an operator"),
+            Reader::Upsert => "upsert reads sources without a key".to_owned(),
         }
     }
 
     fn reads(self, operator: &Item<'_>) -> bool {
         match self {
             // One of no known kind is reported elsewhere.
-            Reader::Fuse => !operator.is("fuse") && !operator.is("aggregate"),
-            Reader::Aggregate => !operator.is("aggregate"),
+            Reader::Fuse => !matches!(Reader::of(operator), Reader::Fuse | Reader::Rows(_)),
+            Reader::Rows(_) => true,
             Reader::Upsert => false,
         }
     }
@@ -121,7 +129,7 @@ fn operator_from(outline: &Outline<'_>, operator: &Item<'_>, from: &Text<'_>, re
         }
         let fits = |item: &&Item<'_>| match item.group {
             Group::Source => true,
-            Group::Operator => ["fuse", "aggregate", "upsert"].into_iter().any(|k| item.is(k)) && kind.reads(item),
+            Group::Operator => KINDS.into_iter().any(|k| item.is(k)) && kind.reads(item),
             Group::Sink => false,
         };
         let valid = outline.items.iter().filter(fits).map(|item| item.name);
@@ -130,11 +138,11 @@ fn operator_from(outline: &Outline<'_>, operator: &Item<'_>, from: &Text<'_>, re
     };
     let name = target.name;
     match (target.group, kind) {
-        (Group::Source, Reader::Fuse) if !target.is_keyed() => {
+        (Group::Source, Reader::Fuse | Reader::Rows(_)) if !target.is_keyed() && kind != Reader::Rows("aggregate") => {
             let hint = format!("say which field identifies a row: {}.key", target.path());
             from.problem(report, format!("{reader}, and the source {name:?} has no key"), Some(hint));
         }
-        (Group::Source, Reader::Aggregate) if !target.is_keyed() && has_sessions(operator) => {
+        (Group::Source, Reader::Rows(_)) if !target.is_keyed() && has_sessions(operator) => {
             let hint = format!("say which field identifies a row: {}.key", target.path());
             let message = format!("window.session needs rows that are kept, and the source {name:?} has no key");
             from.problem(report, message, Some(hint));
@@ -147,9 +155,10 @@ fn operator_from(outline: &Outline<'_>, operator: &Item<'_>, from: &Text<'_>, re
         (Group::Operator, _) if kind.reads(target) => {}
         (Group::Operator, _) => {
             let kind = match Reader::of(target) {
-                Reader::Fuse => "a fuse",
-                Reader::Aggregate => "an aggregate",
-                Reader::Upsert => "an upsert",
+                Reader::Fuse => "a fuse".to_owned(),
+                Reader::Rows("aggregate") => "an aggregate".to_owned(),
+                Reader::Rows(kind) => format!("a {kind}"),
+                Reader::Upsert => "an upsert".to_owned(),
             };
             from.problem(report, format!("{reader}, and {name:?} is {kind}"), None);
         }
@@ -164,7 +173,21 @@ fn has_sessions(operator: &Item<'_>) -> bool {
 
 /// Whether there is a collection of what it can not use.
 fn rejects(item: &Item<'_>) -> bool {
-    item.is("fuse") || item.is("aggregate")
+    matches!(Reader::of(item), Reader::Fuse | Reader::Rows(_))
+}
+
+/// Whether its rows are documents of a `fuse`: those of one, or what a `filter` leaves of them.
+pub(super) fn has_moments(outline: &Outline<'_>, item: &Item<'_>) -> bool {
+    let mut item = item;
+    // In circles nobody gets further than there are operators.
+    for _ in 0..outline.items.len() {
+        let from = item.kind("filter").and_then(|filter| filter.text("from"));
+        match from.and_then(|from| outline.find(from.text)) {
+            Some(read) => item = read,
+            None => break,
+        }
+    }
+    item.is("fuse")
 }
 
 /// Whether it adds up the records of a source without a key.
@@ -196,7 +219,7 @@ fn sink_from(outline: &Outline<'_>, sink: &Item<'_>, from: &Text<'_>, report: &m
                 return from.problem(report, message, Some(format!("they are in {DEAD_LETTERS:?}")));
             }
             if !rejects {
-                let message = format!("only a fuse or an aggregate rejects anything, and {node:?} is neither");
+                let message = format!("sources and upserts reject nothing, and {node:?} is one of them");
                 return from.problem(report, message, None);
             }
         }
@@ -206,8 +229,8 @@ fn sink_from(outline: &Outline<'_>, sink: &Item<'_>, from: &Text<'_>, report: &m
             return from.problem(report, format!("no source or operator is named {:?}", from.text), hint);
         }
     }
-    if sink.is("tantivy") && !target.is_some_and(|target| target.is("fuse")) {
-        let fuses = outline.items.iter().filter(|item| item.is("fuse")).map(|item| item.name);
+    if sink.is("tantivy") && !target.is_some_and(|target| has_moments(outline, target)) {
+        let fuses = outline.items.iter().filter(|item| has_moments(outline, item)).map(|item| item.name);
         let message = format!("a tantivy sink indexes the documents of a fuse, and {:?} is none", from.text);
         from.problem(report, message, name_hint(from.text, fuses));
     }

@@ -2,7 +2,7 @@
 
 use super::super::index_name::{Bucket, IndexName};
 use super::super::problem::Report;
-use super::{Group, Item, Outline, Settings, Text};
+use super::{Group, Item, Outline, Settings, Text, references};
 
 pub(super) fn check(outline: &Outline<'_>, sink: &Item<'_>, report: &mut Report) {
     if let Some(elasticsearch) = sink.kind("elasticsearch") {
@@ -92,7 +92,7 @@ fn divided(outline: &Outline<'_>, sink: &Item<'_>, index: &Text<'_>, name: &Inde
     }
     let from = sink.settings().text("from").and_then(|from| outline.find(from.text));
     let (Bucket::Time(_, path), Some(from)) = (bucket, from) else { return };
-    match (path, from.is("fuse")) {
+    match (path, references::has_moments(outline, from)) {
         (Some(path), true) => {
             let hint = name.bucket_text().replace(&format!(":{path}"), "");
             index.problem(report, "moments are divided by their start and by no other field", Some(hint));

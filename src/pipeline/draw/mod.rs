@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Loaded, OneOrMany, Pipeline, SinkSpec};
+use super::{Loaded, OneOrMany, OperatorSpec, Pipeline, SinkSpec};
 
 mod dot;
 mod mermaid;
@@ -149,7 +149,7 @@ impl Graph {
                         self.vertex(Shape::Operator, lines)
                     }
                 }
-                (None, None, None) => self.vertex(Shape::Operator, vec![name.clone()]),
+                (None, None, None) => self.vertex(Shape::Operator, lines(name, operator)),
             };
             self.named.insert(name.clone(), vertex);
         }
@@ -167,7 +167,8 @@ impl Graph {
             let upsert = operator.upsert.iter().flat_map(|upsert| upsert.from.as_slice()).map(|from| (from, "records"));
             let operations = operator.upsert.iter().filter_map(|upsert| upsert.operations.as_ref());
             let operations = operations.map(|operations| (operations.from(), "operations"));
-            let records = fuse.chain(aggregate).chain(upsert).map(|(from, label)| (from.as_str(), label));
+            let rows = read(operator).map(|from| (from, if documents(from) { "documents" } else { "rows" }));
+            let records = fuse.chain(aggregate).chain(rows).chain(upsert).map(|(from, label)| (from.as_str(), label));
             for (from, label) in records.chain(operations) {
                 if let (Some(from), Some(to)) = (self.named.get(from), self.named.get(name)) {
                     self.edge(*from, *to, label);
@@ -200,6 +201,33 @@ impl Graph {
             }
         }
     }
+}
+
+/// What is said of an operator that makes rows of rows.
+fn lines(name: &str, operator: &OperatorSpec) -> Vec<String> {
+    let names = |names: Vec<&String>| names.into_iter().cloned().collect::<Vec<_>>().join(", ");
+    let mut lines = vec![name.to_owned()];
+    match operator {
+        OperatorSpec { filter: Some(filter), .. } => {
+            lines.extend(["filter".to_owned(), filter.condition.to_string()]);
+        }
+        OperatorSpec { map: Some(map), .. } => lines.extend(["map".to_owned(), names(map.fields.keys().collect())]),
+        OperatorSpec { distinct: Some(distinct), .. } => {
+            lines.push(format!("distinct {}", names(distinct.by.keys().collect())));
+        }
+        OperatorSpec { join: Some(join), .. } => lines.push(format!("join on {}", paths(&join.on))),
+        _ => {}
+    }
+    lines
+}
+
+/// What an operator that makes rows of rows reads.
+fn read(operator: &OperatorSpec) -> impl Iterator<Item = &String> {
+    let filter = operator.filter.iter().map(|filter| &filter.from);
+    let map = operator.map.iter().map(|map| &map.from);
+    let distinct = operator.distinct.iter().map(|distinct| &distinct.from);
+    let join = operator.join.iter().flat_map(|join| [&join.from, &join.with.from]);
+    filter.chain(map).chain(distinct).chain(join)
 }
 
 fn letters_file(pipeline: &Pipeline) -> String {

@@ -15,7 +15,7 @@ use super::spec::{AggregateSpec, Function};
 use crate::record::decimal::{Decimal, write_sum};
 use crate::record::scalar::{write_integer, write_string};
 
-/// The row of a group.
+/// The row of a group, or one that another operator made.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Grouped {
     /// Its key.

@@ -139,7 +139,8 @@ fn is_missing(json: &str, segments: &[Segment]) -> bool {
     single(json, segments).is_none()
 }
 
-fn scalar(json: &str, path: &FieldPath, strings: &mut Interner) -> Result<Scalar, String> {
+/// Reads a string or an integer.
+pub(in crate::record) fn scalar(json: &str, path: &FieldPath, strings: &mut Interner) -> Result<Scalar, String> {
     if json.starts_with('"') {
         return text(json, path, strings).map(Scalar::Str);
     }

@@ -32,6 +32,7 @@ pub use condition::{Condition, Test};
 pub(crate) use contribution::Contributor;
 pub use document::Grouped;
 pub(crate) use document::Results;
+pub(super) use fan_out::scalar;
 pub(crate) use fields::Fields;
 pub(crate) use kept::{Kept, Piece};
 pub use key::{GroupKey, Window};

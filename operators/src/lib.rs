@@ -14,6 +14,7 @@
 //! | [`mod@aggregate`] | [`aggregate`](aggregate::aggregate): what the rows of each group come to, kept up to date |
 //! | [`mod@accumulate`] | [`accumulate`](accumulate::accumulate): the same of streams of events, in a table |
 //! | [`mod@join`] | [`join`](join::join): rows of two collections with a key in common |
+//! | [`mod@lateness`] | [`lateness`](lateness::lateness): which events come too late, by a watermark of event time |
 //! | [`pace`] | whether those who take an output can follow |
 //! | `timeline` | what is there in the time of one key, indexed: the state behind operators on intervals |
 //! | [`reaper`] | where state goes that nobody needs any more |
@@ -86,6 +87,7 @@ pub mod fuse;
 pub mod generations;
 pub mod interval;
 pub mod join;
+pub mod lateness;
 pub mod overlap;
 pub mod pace;
 pub mod reaper;

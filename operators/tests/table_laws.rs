@@ -84,7 +84,8 @@ fn table(workers: usize, epochs: Vec<Vec<In>>, start: TableStart, rules: Rules) 
         let peers = sealed.scope().peers();
         let sealed = sealed.exchange(move |(_, record)| owner(record.route(), peers));
         let reveals = input.clone().flat_map(|item| (item == In::Reveal).then_some(())).broadcast();
-        let ticks = keep.map(|_| input.flat_map(|item| (item == In::Tick).then_some(())).broadcast().map(|()| Tick));
+        let ticks =
+            keep.map(|_| input.flat_map(|item| (item == In::Tick).then_some(())).broadcast().map(|()| Tick::default()));
         let options = TableOptions { remember, keep_ns: keep, start, journalled: true, ..TableOptions::default() };
         let (rows, changes) = upsert(TableInput { live, sealed, reveals, ticks }, options);
         let rows = rows.inner.map(|(row, _, diff)| Out::Row(row.key, row.value.expect("a row"), diff));

@@ -34,6 +34,7 @@ struct TableRow {
     superseded: u64,
     ambiguous: u64,
     expired: u64,
+    late: u64,
     operations: u64,
     refused: u64,
     stale: u64,
@@ -86,6 +87,7 @@ impl Summary {
             superseded: read(&m.table.superseded),
             ambiguous: read(&m.table.ambiguous),
             expired: read(&m.table.expired),
+            late: read(&m.late),
             stale: read(&m.table.stale),
             swaps: read(&m.table.swaps),
             rows: read(&m.table.rows),
@@ -125,7 +127,7 @@ impl Summary {
         let tables = self.tables.iter().map(|t| {
             let counts = json!({
                 "records": t.records, "applied": t.applied, "deletions": t.deletions, "dead_letters": t.dead_letters,
-                "superseded": t.superseded, "ambiguous": t.ambiguous, "expired": t.expired,
+                "superseded": t.superseded, "ambiguous": t.ambiguous, "expired": t.expired, "late": t.late,
                 "operations": t.operations, "refused": t.refused, "stale": t.stale, "swaps": t.swaps, "rows": t.rows, "hidden": t.hidden,
             });
             (t.name.clone(), counts)
@@ -199,6 +201,10 @@ impl Summary {
                 t.name,
                 counted(t.expired, "row")
             ));
+        }
+        for t in self.tables.iter().filter(|t| t.late > 0) {
+            let events = counted(t.late, "event");
+            text.push_str(&format!("{}: {events} came too late, see the dead letters\n", t.name));
         }
         text.extend(self.tables.iter().flat_map(of_operations));
         if self.dead_letters() > 0 {

@@ -15,7 +15,8 @@ use crate::record::{self, Computed, Condition, FieldPath, Function, Test, Window
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AggregateSpec {
-    /// A keyed source, an `upsert` or a `fuse`.
+    /// A source, an `upsert` or a `fuse`. Of a source without a key each record is an event that is counted once and for ever: the
+    /// groups are a table then, and the events are not kept.
     pub from: String,
     /// The fields that make a group: their names in its document, each with the path of its value, a string or an integer. With
     /// `*` in a path the row belongs to a group for each value. By default all rows are one group.
@@ -43,9 +44,34 @@ pub struct WindowSpec {
     pub every: Option<OneOrMany<Span>>,
     /// Windows that overlap.
     pub hop: Option<HopSpec>,
+    /// What becomes of events that come late. Those of a source without a key may have an end.
+    #[serde(default, skip_serializing_if = "Late::is_correct")]
+    pub late: Late,
+    /// With `late: { until: … }`: a partition that nothing came from for so long is not waited for. By default 1m.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Span>,
     /// Windows that rows make: those of a group that follow each other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionSpec>,
+}
+
+/// What becomes of events that come late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Late {
+    /// However late it is, an event changes its windows.
+    #[default]
+    Correct,
+    /// An event may be so much older than the watermark, which is the least of the greatest times of all partitions that are not
+    /// idle. A later one is a dead letter. Windows that no event can change any more are final: they leave the state, and stay
+    /// in the sinks. While a run catches up, the watermark stands still.
+    Until(Span),
+}
+
+impl Late {
+    fn is_correct(&self) -> bool {
+        *self == Late::Correct
+    }
 }
 
 /// Windows that overlap: one of this length starts each `every`.
@@ -102,7 +128,14 @@ impl WindowSpec {
             (.., Some(SessionSpec { gap })) => Windows::Sessions { gap_ns: gap.nanos() },
             (None, None, None) => unreachable!("validated: there is one"),
         };
-        record::WindowSpec { time: self.time.clone(), unit_ns, windows }
+        let late = match self.late {
+            Late::Correct => None,
+            Late::Until(until) => {
+                let idle = self.idle.unwrap_or(Span::from_millis(60_000));
+                Some(record::Lateness { until_ns: until.nanos(), idle_ms: idle.nanos() as u64 / 1_000_000 })
+            }
+        };
+        record::WindowSpec { time: self.time.clone(), unit_ns, windows, late }
     }
 }
 

@@ -1,16 +1,18 @@
 //! Aggregation of events in a pipeline: from the batches of an unkeyed source, and what a journal has, to groups.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use flowstone_operators::accumulate::{Accumulated, accumulate};
 use flowstone_operators::aggregate::Accumulator;
-use flowstone_operators::table::{TableChange, TableInput, TableOptions};
+use flowstone_operators::lateness::{Divided, LatenessInput, LatenessOptions, Progress, lateness};
+use flowstone_operators::table::{TableChange, TableInput, TableOptions, Tick};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Concat, Concatenate, OkErr};
 use timely::dataflow::{Scope, StreamVec};
 use timely::progress::operate::FrontierInterest;
 
@@ -19,7 +21,10 @@ use super::setup::Setup;
 use super::sources::Sources;
 use super::tables::{Letters, options};
 use crate::pipeline::compile::{AggregatePlan, Collection};
-use crate::record::{Contributor, Fields, GroupKey, Kept, Piece, Record, Row, RowDiff};
+use crate::record::{
+    Contributor, Fields, GroupKey, Kept, Lateness, Origin, Piece, Record, Row, RowDiff, is_progress, progress_of,
+    progress_record,
+};
 use crate::source::decode::{Spec, decode};
 use crate::source::metrics::TableMetrics;
 
@@ -49,19 +54,91 @@ pub(super) fn kept_groups<'scope>(
     let decoded = decode(batches, &table.name, &Spec::Rows(&table.decode), setup.source_names(), metrics.clone());
     let (events, refused) = decoded;
     letters.push(refused);
+    let Timed { events, sealed, ticks, progress } = match plan.spec.window.as_ref().and_then(|window| window.late) {
+        None => Timed { events, sealed, ticks: None, progress: None },
+        Some(late) => divided(events, sealed, Dividing { setup, sources, at, plan, late }, metrics.clone(), letters),
+    };
     let (live, unusable) = contributions(events, plan, Letters::new(setup), metrics);
     letters.push(unusable);
     let sealed = sealed.map(|(epoch, record)| (epoch, Piece(record)));
     let are_rows_known = setup.quiet_through([Collection::Groups(at); 2]).is_some();
     let options = TableOptions { are_rows_known, ..options(setup, number, table) };
-    let input = TableInput { live, sealed, reveals: sources.reveals.clone(), ticks: None };
+    let input = TableInput { live, sealed, reveals: sources.reveals.clone(), ticks };
     let Accumulated { rows, changes } = accumulate(input, options, Kept::new(&plan.spec));
     let rows = rows.inner.map(|(group, epoch, diff)| (Row::Group(group.into()), epoch, diff));
     let changes = changes.map(|change| match change {
         TableChange::Set(Piece(record)) => TableChange::Set(record),
         TableChange::Remove(Piece(record)) => TableChange::Remove(record),
     });
+    let changes = match progress {
+        Some(progress) => changes.concat(progress.map(|progress| TableChange::Set(progress_record(&progress)))),
+        None => changes,
+    };
     Groups { rows, changes }
+}
+
+/// Events that count, and what else comes of their times.
+struct Timed<'scope> {
+    events: StreamVec<'scope, u64, Record>,
+    /// What a journal has of the groups.
+    sealed: StreamVec<'scope, u64, (u64, Record)>,
+    ticks: Option<StreamVec<'scope, u64, Tick>>,
+    progress: Option<StreamVec<'scope, u64, Progress<Origin>>>,
+}
+
+#[derive(Clone, Copy)]
+struct Dividing<'a, 'scope> {
+    setup: &'a Setup,
+    sources: &'a Sources<'scope>,
+    /// The `aggregate`.
+    at: usize,
+    plan: &'a AggregatePlan,
+    late: Lateness,
+}
+
+/// Takes out the events that come too late, which become dead letters.
+fn divided<'scope>(
+    events: StreamVec<'scope, u64, Record>,
+    sealed: StreamVec<'scope, u64, (u64, Record)>,
+    dividing: Dividing<'_, 'scope>,
+    metrics: Arc<TableMetrics>,
+    letters: &mut Vec<Rows<'scope>>,
+) -> Timed<'scope> {
+    let Dividing { setup, sources, at, plan, late: Lateness { until_ns, idle_ms } } = dividing;
+    let (progress, sealed) = sealed.ok_err(|(epoch, record)| match is_progress(&record) {
+        true => Ok(progress_of(&record)),
+        false => Err((epoch, record)),
+    });
+    let finals = setup.finals[at].clone();
+    let options = LatenessOptions {
+        until: until_ns,
+        idle: idle_ms,
+        first_epoch: setup.start.first_epoch,
+        hidden: setup.start.hidden_from.is_some(),
+        restored: Box::new(move |since| finals.set(since)),
+    };
+    let window = plan.spec.window.clone().expect("events are late for windows");
+    let time_of = move |record: &Record| {
+        let json = std::str::from_utf8(record.payload()?).expect("decode has checked the encoding");
+        // One without a time is refused when it is taken apart.
+        let time_ns = window.time_ns(json).ok()?;
+        let origin = record.position();
+        Some(((origin.source, origin.partition), time_ns))
+    };
+    let reveals = sources.reveals.clone();
+    let input = LatenessInput { live: events, sealed: progress.container::<Vec<_>>(), reveals };
+    let Divided { on_time, late, ticks, progress } = lateness(input, options, time_of);
+    let (of, name) = (Letters::new(setup), plan.name.clone());
+    let refused = late.map(move |record| {
+        metrics.late.fetch_add(1, Relaxed);
+        metrics.applied.fetch_sub(1, Relaxed);
+        metrics.dead_letters.fetch_add(1, Relaxed);
+        // They are given their epoch with those of other tables.
+        (of.of(&record, format!("too late for {name:?}")), 0, 1)
+    });
+    letters.push(refused);
+    let sealed = sealed.container::<Vec<_>>();
+    Timed { events: on_time, sealed, ticks: Some(ticks), progress: Some(progress) }
 }
 
 /// Takes from events what they give to groups; the second output has the dead letters of those of which that can not be taken.
@@ -69,7 +146,7 @@ fn contributions<'scope>(
     events: StreamVec<'scope, u64, Record>,
     plan: &AggregatePlan,
     of: Letters,
-    metrics: std::sync::Arc<TableMetrics>,
+    metrics: Arc<TableMetrics>,
 ) -> (Contributions<'scope>, Rows<'scope>) {
     let mut builder = OperatorBuilder::new(format!("Contributions {}", plan.name), events.scope());
     let mut input = builder.new_input(events, Pipeline);

@@ -37,6 +37,7 @@ use super::tables::{Table, table};
 use crate::pipeline::compile::Collection;
 use crate::pipeline::steps::{NodeKind, Step};
 use crate::record::{DeadLetter, Row, RowDiff};
+use crate::sink::finals::FinalSince;
 use crate::sink::gate::{Passage, gate};
 use crate::sink::lag::Detach;
 use crate::sink::shell::{Shell, Written, write};
@@ -301,6 +302,10 @@ fn sink<'scope>(
     let shell = Shell {
         name: plan.name.clone(),
         start,
+        finals: match plan.from {
+            Collection::Groups(at) => setup.finals[at].clone(),
+            _ => FinalSince::default(),
+        },
         patience: setup.patience(number),
         gauges: setup.gauges.clone(),
         progress: setup.progress[number].clone(),

@@ -349,6 +349,7 @@ impl Job {
             gauges,
             control: self.control.clone(),
             metrics: self.metrics.clone(),
+            finals: self.plan.aggregates.iter().map(|_| Default::default()).collect(),
         }
     }
 }

@@ -54,7 +54,10 @@ pub(super) fn nodes(pipeline: &Pipeline) -> BTreeMap<String, String> {
             let is_table = pipeline.sources.get(&aggregate.from).is_some_and(|source| source.key.is_none());
             let (kind, semantics) =
                 if is_table { ("table", ACCUMULATE_SEMANTICS) } else { ("aggregate", AGGREGATE_SEMANTICS) };
-            nodes.insert(format!("{kind} {name}"), text(without(aggregate, &[]), semantics));
+            let mut settings = without(aggregate, &[]);
+            // Only decides how long a partition is waited for.
+            settings.get_mut("window").and_then(Value::as_object_mut).map(|window| window.remove("idle"));
+            nodes.insert(format!("{kind} {name}"), text(settings, semantics));
         }
         if let Some(distinct) = &operator.distinct {
             nodes.insert(format!("distinct {name}"), text(without(distinct, &[]), DISTINCT_SEMANTICS));

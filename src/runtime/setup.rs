@@ -14,6 +14,7 @@ use super::start::Start;
 use super::stores::Stores;
 use crate::pipeline::compile::{Collection, Plan};
 use crate::sink;
+use crate::sink::finals::FinalSince;
 use crate::sink::gauge::Gauges;
 use crate::sink::lag::{Detach, Patience};
 use crate::sink::shell::SinkProgress;
@@ -42,6 +43,8 @@ pub(super) struct Setup {
     pub gauges: Gauges,
     pub control: Arc<Control>,
     pub metrics: Arc<Metrics>,
+    /// Of each `aggregate`, since when some of its groups are final.
+    pub finals: Vec<FinalSince>,
 }
 
 impl Setup {

@@ -42,7 +42,7 @@ pub(super) fn sources<'scope>(
     let clock = clock.with_ticks(keep);
     let found = setup.found_partitions();
     let Openings { openings, reveals } = clock::openings(scope, reports, clock, setup.control.clone(), found);
-    let ticks = keep.map(|_| openings.clone().flat_map(|opening| opening.tick.then_some(Tick)));
+    let ticks = keep.map(|_| openings.clone().flat_map(|opening| opening.tick.then(Tick::default)));
     let (mut batches, mut all_reports, mut bindings) = (Vec::new(), Vec::new(), Vec::new());
     for (number, (name, catalog)) in setup.catalogs.iter().enumerate() {
         let control = setup.control.clone();

@@ -11,6 +11,7 @@ use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::{Input, Probe};
 
 use super::file::tests::ranges::fold;
+use super::finals::FinalSince;
 use super::gauge::Gauges;
 use super::shell::{Placement, Shell, SinkProgress, write};
 use super::tantivy::testing::{labelled, moments, spec, stored, upserts};
@@ -116,6 +117,7 @@ fn run(kind: Kind, dir: &Path) {
         let shell = Shell {
             name: "crashing".to_owned(),
             start,
+            finals: FinalSince::default(),
             patience: None,
             gauges: Gauges::without_limits(),
             progress: progress.clone(),

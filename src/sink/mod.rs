@@ -36,6 +36,7 @@ pub mod elasticsearch;
 #[cfg(any(feature = "elasticsearch", feature = "cassandra"))]
 mod epochs;
 pub mod file;
+pub mod finals;
 #[cfg(any(feature = "elasticsearch", feature = "cassandra"))]
 mod flow;
 pub mod gate;

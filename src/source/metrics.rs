@@ -30,6 +30,8 @@ pub struct TableMetrics {
     pub deletions: AtomicU64,
     /// Of these, dead letters.
     pub dead_letters: AtomicU64,
+    /// Of these, events that came too late.
+    pub late: AtomicU64,
     /// Of these, about operations.
     pub operations: AtomicU64,
     /// What the table itself counts.

@@ -21,6 +21,12 @@ const PARTITIONS: usize = 4;
 
 const KEYS: u64 = 997;
 
+/// Events are so late at most; windows do not wait for so long.
+const LATE_MS: i64 = 3_000;
+
+/// Between one event and the next.
+const STEP_MS: i64 = 5;
+
 /// One history.
 pub struct History<'a> {
     pub seed: u64,
@@ -28,6 +34,8 @@ pub struct History<'a> {
     pub dir: &'a Path,
     /// The settings of the sink, after `from:`.
     pub sink: &'a str,
+    /// The same of a sink of windows, which events may miss.
+    pub windows: Option<&'a str>,
     pub failpoints: &'a [String],
 }
 
@@ -78,10 +86,18 @@ impl History<'_> {
     }
 
     fn write_pipeline(&self, follow: bool, epoch_ms: u64) {
+        let (mut windows, mut more) = (String::new(), String::new());
+        if let Some(sink) = self.windows {
+            let late = format!("late: {{ until: {}ms }}", LATE_MS / 3);
+            windows = format!(
+                "  windows: {{ aggregate: {{ from: events, window: {{ time: /at, unit: ms, every: 1s, {late} }}, compute: {{ n: count }} }} }}\n"
+            );
+            more = format!("  seconds: {{ from: windows, {sink} }}\n");
+        }
         let text = format!(
             "name: counter\nstate: state\nepoch: {epoch_ms}ms\nsources:\n  events: {{ file: {{ paths: [\"in/*.ndjson\"], follow: {follow} }} }}\n\
              operators:\n  counts: {{ aggregate: {{ from: events, by: {{ k: /k }}, compute: {{ n: count, total: {{ sum: /v }} }} }} }}\n\
-             sinks:\n  out: {{ from: counts, {} }}\n",
+             {windows}sinks:\n  out: {{ from: counts, {} }}\n{more}",
             self.sink
         );
         fs::write(self.dir.join("pipeline.yaml"), text).expect("a pipeline file");
@@ -138,13 +154,14 @@ struct Feed<'a> {
     dir: &'a Path,
     rng: ChaCha8Rng,
     left: u64,
+    now_ms: i64,
     sums: BTreeMap<u64, (u64, i64)>,
 }
 
 impl<'a> Feed<'a> {
     fn new(dir: &'a Path, events: u64, seed: u64) -> Self {
         fs::create_dir_all(dir.join("in")).expect("a directory");
-        Feed { dir, rng: ChaCha8Rng::seed_from_u64(!seed), left: events, sums: BTreeMap::new() }
+        Feed { dir, rng: ChaCha8Rng::seed_from_u64(!seed), left: events, now_ms: 0, sums: BTreeMap::new() }
     }
 
     /// Writes so many more, at most. Few keys have many of them.
@@ -157,8 +174,10 @@ impl<'a> Feed<'a> {
             let value = self.rng.random_range(-9..100_i64);
             let (n, total) = self.sums.entry(key).or_default();
             (*n, *total) = (*n + 1, *total + value);
+            self.now_ms += STEP_MS;
+            let at = self.now_ms - self.rng.random_range(0..LATE_MS);
             let text = &mut texts[self.rng.random_range(0..PARTITIONS)];
-            writeln!(text, r#"{{"k":"k{key}","v":{value}}}"#).expect("text");
+            writeln!(text, r#"{{"k":"k{key}","v":{value},"at":{at}}}"#).expect("text");
         }
         for (partition, text) in texts.iter().enumerate() {
             let path = self.dir.join(format!("in/{partition}.ndjson"));

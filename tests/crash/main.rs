@@ -119,9 +119,17 @@ const COUNTED_EVENTS: u64 = 20_000;
 /// A case about a counter.
 fn count(seed: u64, dir: &Path, events: u64, failpoints: &[String], tally: &mut Tally) {
     let sink = "sqlite: { path: out.sqlite, table: counts }";
-    let done = counter::History { seed, events, dir, sink, failpoints }.run(|| {
+    let windows = Some("sqlite: { path: windows.sqlite, table: windows }");
+    let done = counter::History { seed, events, dir, sink, windows, failpoints }.run(|| {
         support::sqlite(&dir.join("out.sqlite"), "counts").into_iter().map(|(key, row)| (key, row.0)).collect()
     });
+    // Which events are late depends on when they were read; each is in a window of the sink, or a dead letter, and only once.
+    let rows = support::sqlite(&dir.join("windows.sqlite"), "windows").into_values();
+    let n = |document: String| serde_json::from_str::<serde_json::Value>(&document).expect("a document")["n"].as_u64();
+    let counted: u64 = rows.filter_map(|row| n(row.0)).sum();
+    let letters = std::fs::read_to_string(dir.join("state/dead-letters.ndjson")).unwrap_or_default();
+    let late = letters.lines().filter(|letter| letter.contains("too late for")).count() as u64;
+    assert_eq!(counted + late, events, "seed {seed}: {counted} in windows, {late} late");
     tally.runs += done.runs;
     tally.kills += done.kills;
     tally.stops += done.stops;

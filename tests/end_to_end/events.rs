@@ -146,3 +146,40 @@ fn a_sink_of_events_and_an_aggregate_of_them_are_independent() {
     assert_eq!(reasons.len(), 2, "{reasons:?}");
     assert!(reasons.iter().any(|reason| reason.contains("no field /label")), "{reasons:?}");
 }
+
+/// Events of pages, by minutes; so many seconds may they be late.
+fn by_minutes(until: &str) -> String {
+    format!(
+        "name: minutes\nsources:\n  events: {{ file: {{ paths: [\"in/*.ndjson\"] }} }}\noperators:\n  minutes: {{ aggregate: {{ from: events, \
+         by: {{ page: /page }}, window: {{ time: /at, unit: s, every: 1m, late: {{ until: {until} }} }}, compute: {{ n: count, users: {{ \
+         distinct: /user }} }} }} }}\nsinks:\n  out: {{ from: minutes, sqlite: {{ path: out.sqlite, table: minutes }} }}\n"
+    )
+}
+
+#[test]
+fn final_windows_leave_the_state_and_stay_in_the_sinks() {
+    let place = Place::with(&by_minutes("1m"));
+    place.write("in/a.ndjson", "");
+    let run = |minutes: std::ops::Range<u64>| {
+        let lines = minutes.map(|minute| format!("{{\"page\":\"a\",\"user\":{minute},\"at\":{}}}\n", minute * 60));
+        place.append("in/a.ndjson", lines.collect::<String>());
+        place.flowstone(&["backfill", "pipeline.yaml", "--json", "--workers", "2"]).summary()
+    };
+    let rows = |summary: &serde_json::Value| summary["tables"]["minutes"]["rows"].as_u64();
+    run(0..100);
+    let summary = run(100..101);
+    assert_eq!(table(&place, "minutes").len(), 101);
+    assert!(rows(&summary).is_some_and(|rows| rows < 10), "{summary}");
+    // A fill has only what the state has, and takes nothing away that it has no more.
+    let before = table(&place, "minutes");
+    assert_eq!(place.flowstone(&["sinks", "reset", "out", "pipeline.yaml"]).code, Some(0));
+    run(0..1);
+    assert_eq!(table(&place, "minutes"), before);
+    let letters = place.dead_letters();
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert!(letters[0]["reason"].as_str().unwrap().contains("too late for \"minutes\""), "{letters:?}");
+    // Built anew, it begins without a watermark: the event is one of those that a run catches up with.
+    place.flowstone(&["backfill", "pipeline.yaml", "--rebuild", "minutes", "--json"]).summary();
+    assert_eq!(table(&place, "minutes")["[\"a\",0,60000000000]"].matches("\"n\":2").count(), 1);
+    assert_eq!(table(&place, "minutes").len(), 101);
+}

@@ -7,6 +7,7 @@
 //! | `elasticsearch` | what an index holds, after faults of the server, of documents, and of people |
 //! | `dividing` | several indexes of one sink |
 //! | `cassandra` | the same of a table |
+//! | `counting` | a counter in a table, over histories of crashes |
 //! | `opensearch` | the same on the other server |
 //! | `searching` | `query --elasticsearch` finds what the embedded index finds |
 //! | `index`, `table` | the servers as the tests see them |
@@ -18,10 +19,17 @@
 mod cassandra;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../crash/counter.rs"]
+mod counter;
+mod counting;
 mod dividing;
 mod elasticsearch;
+#[path = "../crash/failpoints.rs"]
+mod failpoints;
 mod index;
 mod opensearch;
+#[path = "../crash/process.rs"]
+mod process;
 mod searching;
 mod table;
 

@@ -35,6 +35,12 @@ pub trait Accumulation: Send + 'static {
         true
     }
 
+    /// The watermark at which a group is final: no event of it can come any more, and it leaves the state, but not those who were
+    /// shown it.
+    fn final_at(&self, _key: &Self::Key) -> Option<i64> {
+        None
+    }
+
     /// Adds a change to a group; tells `note` the pieces that this makes different.
     fn add(
         &mut self,
@@ -43,6 +49,9 @@ pub trait Accumulation: Send + 'static {
         change: Group<Self::Of>,
         note: impl FnMut(Self::Piece),
     );
+
+    /// Tells `note` all pieces of a group that is final.
+    fn pieces(&mut self, _key: &Self::Key, _group: &Group<Self::Of>, _note: impl FnMut(Self::Piece)) {}
 
     /// The key of a piece's group.
     fn key_of_piece(&self, piece: &Self::Piece) -> Self::Key;

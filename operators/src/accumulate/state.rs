@@ -1,6 +1,7 @@
 //! The groups of one worker: what an epoch changes, and what a journal brings back. No dataflow.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use hashbrown::HashMap;
@@ -13,7 +14,7 @@ use crate::aggregate::Group;
 use crate::route::Route;
 use crate::table::fold::Fold;
 use crate::table::outcome::{Found, Output};
-use crate::table::{Keyed, TableChange};
+use crate::table::{Keyed, TableChange, Tick};
 
 /// Groups by key.
 type ByKey<C> = HashMap<<C as Accumulation>::Key, Group<<C as Accumulation>::Of>>;
@@ -22,13 +23,15 @@ type ByKey<C> = HashMap<<C as Accumulation>::Key, Group<<C as Accumulation>::Of>
 pub(super) struct State<C: Accumulation> {
     of: C,
     groups: ByKey<C>,
+    /// Of groups that come to be final, when.
+    ends: BTreeMap<i64, Vec<C::Key>>,
     /// Pieces that are being loaded, the newest of each key: `(hash, epoch, piece)`.
     loading: HashTable<(u64, u64, C::Piece)>,
 }
 
 impl<C: Accumulation> State<C> {
     pub(super) fn new(of: C) -> Self {
-        State { of, groups: HashMap::new(), loading: HashTable::new() }
+        State { of, groups: HashMap::new(), ends: BTreeMap::new(), loading: HashTable::new() }
     }
 
     /// Adds a change to a group, and shows what that makes of it.
@@ -41,6 +44,9 @@ impl<C: Accumulation> State<C> {
                 match looks {
                     true => out.show(&self.of.row(entry.key(), &group), 1),
                     false => out.grow(1),
+                }
+                if let Some(end) = self.of.final_at(entry.key()) {
+                    self.ends.entry(end).or_default().push(entry.key().clone());
                 }
                 entry.insert(group);
             }
@@ -59,8 +65,10 @@ impl<C: Accumulation> State<C> {
     fn repeat_epoch(&mut self, pieces: impl Iterator<Item = C::Piece>, out: &mut impl Output<C::Row, C::Piece>) {
         let looks = out.looks();
         let mut touched: HashMap<C::Key, Option<C::Row>> = HashMap::new();
+        let mut gone = Vec::new();
         for piece in pieces {
             if self.of.is_gone(&piece) {
+                gone.push(self.of.key_of_piece(&piece));
                 continue;
             }
             let key = self.of.key_of_piece(&piece);
@@ -72,6 +80,11 @@ impl<C: Accumulation> State<C> {
                 }
                 touched.insert(key.clone(), before);
             }
+            if !self.groups.contains_key(&key)
+                && let Some(end) = self.of.final_at(&key)
+            {
+                self.ends.entry(end).or_default().push(key.clone());
+            }
             self.of.restore(&piece, self.groups.entry(key).or_default());
         }
         if looks {
@@ -79,6 +92,8 @@ impl<C: Accumulation> State<C> {
                 replace(before.as_ref(), &self.of.row(&key, &self.groups[&key]), out);
             }
         }
+        // Final: who was shown them keeps them.
+        gone.iter().for_each(|key| out.grow(-isize::from(self.groups.remove(key).is_some())));
     }
 }
 
@@ -129,7 +144,17 @@ impl<C: Accumulation> Fold<C::Row> for State<C> {
         Vec::new()
     }
 
-    fn expire(&mut self, _epoch: u64, _out: &mut impl Output<C::Row, C::Piece>) -> u64 {
+    fn expire(&mut self, _epoch: u64, tick: Tick, out: &mut impl Output<C::Row, C::Piece>) -> u64 {
+        let Some(watermark) = tick.watermark else { return 0 };
+        while let Some(end) = self.ends.first_entry().filter(|end| *end.key() <= watermark) {
+            for key in end.remove() {
+                // One that a replay has let go of is still among the ends.
+                let Some(group) = self.groups.remove(&key) else { continue };
+                self.of.pieces(&key, &group, |piece| out.note(TableChange::Remove(piece)));
+                out.grow(-1);
+            }
+        }
+        // For those who read them nothing is gone.
         0
     }
 
@@ -146,11 +171,14 @@ impl<C: Accumulation> Fold<C::Row> for State<C> {
     }
 
     fn settle(&mut self) {
-        let State { of, groups, loading } = self;
+        let State { of, groups, ends, loading } = self;
         for (_, _, piece) in std::mem::take(loading) {
             if !of.is_gone(&piece) {
                 of.restore(&piece, groups.entry(of.key_of_piece(&piece)).or_default());
             }
+        }
+        for (key, end) in groups.keys().filter_map(|key| Some((key, of.final_at(key)?))) {
+            ends.entry(end).or_default().push(key.clone());
         }
     }
 

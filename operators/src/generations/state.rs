@@ -8,6 +8,7 @@ use hashbrown::hash_table::Entry;
 
 use super::record::{Generational, Refusal, Role, Stage};
 use super::series::{Rules, Series};
+use crate::table::Tick;
 use crate::table::candidates::Candidates;
 use crate::table::fold::Fold;
 use crate::table::outcome::{Found, Output};
@@ -210,7 +211,7 @@ impl<R: Generational + Clone + Send + 'static> Fold<R> for Generations<R> {
         std::mem::take(&mut self.refused)
     }
 
-    fn expire(&mut self, epoch: u64, out: &mut impl Output<R>) -> u64 {
+    fn expire(&mut self, epoch: u64, _tick: Tick, out: &mut impl Output<R>) -> u64 {
         if self.rules.keep_ns.is_none() {
             return 0;
         }

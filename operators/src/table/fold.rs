@@ -2,6 +2,7 @@
 
 use std::any::Any;
 
+use super::options::Tick;
 use super::outcome::{Found, Output};
 
 /// The state of a table of rows `R`, and how an epoch changes it.
@@ -35,7 +36,7 @@ pub(crate) trait Fold<R> {
     fn take_refused(&mut self) -> Vec<(R, Self::Refusal)>;
 
     /// Lets the rows go whose time is over. Their number.
-    fn expire(&mut self, epoch: u64, out: &mut impl Output<R, Self::State>) -> u64;
+    fn expire(&mut self, epoch: u64, tick: Tick, out: &mut impl Output<R, Self::State>) -> u64;
 
     /// Takes in a state that a journal has, as of `epoch`; whatever order they come in, the latest of a key stays.
     /// [`Fold::settle`] must follow the last of them.

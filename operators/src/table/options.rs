@@ -71,5 +71,8 @@ pub struct TableInput<'scope, R: 'static, V: 'static, S: 'static = R> {
 }
 
 /// Rows go now whose time is over. It comes to all workers at the same epochs, so that these do not depend on their number.
-#[derive(Clone, Copy, Debug)]
-pub struct Tick;
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Tick {
+    /// For tables that go by event time: nothing from before it will come any more.
+    pub watermark: Option<i64>,
+}

@@ -48,7 +48,7 @@ struct Noting {
 
 impl<S, A: Default> Open<S, A> {
     fn new(rows: Capability<u64>) -> Self {
-        let arrived = Arrived { live: A::default(), sealed: Vec::new(), tick: false };
+        let arrived = Arrived { live: A::default(), sealed: Vec::new(), tick: None };
         Open { rows, noting: Noting::default(), arrived, reveal: false }
     }
 }
@@ -207,9 +207,9 @@ where
             });
             ticks.iter_mut().for_each(|ticks| {
                 ticks.for_each_time(|time, data| {
-                    data.for_each(|d| d.clear());
                     let epoch = open.entry(*time.time()).or_insert_with(|| Open::new(time.retain(0)));
-                    epoch.arrived.tick = true;
+                    let last = data.flat_map(|d| d.drain(..)).max();
+                    epoch.arrived.tick = epoch.arrived.tick.max(last);
                     if journalled {
                         epoch.noting.changes.get_or_insert_with(|| time.retain(1));
                     }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::fold::Fold;
 use super::held::Held;
 use super::keyed::Keyed;
-use super::options::{TableOptions, TableStart};
+use super::options::{TableOptions, TableStart, Tick};
 use super::outcome::{Output, TableChange};
 
 /// What an epoch brings.
@@ -13,7 +13,7 @@ pub(super) struct Arrived<S, A> {
     pub live: A,
     pub sealed: Vec<(u64, S)>,
     /// Rows go whose time is over.
-    pub tick: bool,
+    pub tick: Option<Tick>,
 }
 
 /// The state of a worker's share of a table, and what is held back of it.
@@ -109,8 +109,8 @@ where
             true => state.close_last(epoch, live, &mut out),
             false => state.close(epoch, live, &mut out),
         };
-        if tick {
-            found.expired += state.expire(epoch, &mut out);
+        if let Some(tick) = tick {
+            found.expired += state.expire(epoch, tick, &mut out);
         }
         counters.superseded.fetch_add(found.superseded, Relaxed);
         counters.ambiguous.fetch_add(found.ambiguous, Relaxed);

@@ -146,7 +146,8 @@ pub fn table(workers: usize, epochs: Vec<Vec<In>>, start: TableStart, rules: Rul
         let peers = sealed.scope().peers();
         let sealed = sealed.exchange(move |(_, record)| owner(record.route(), peers));
         let reveals = input.clone().flat_map(|item| (item == In::Reveal).then_some(())).broadcast();
-        let ticks = keep.map(|_| input.flat_map(|item| (item == In::Tick).then_some(())).broadcast().map(|()| Tick));
+        let ticks =
+            keep.map(|_| input.flat_map(|item| (item == In::Tick).then_some(())).broadcast().map(|()| Tick::default()));
         let options = TableOptions { remember, keep_ns: keep, start, journalled: true, ..TableOptions::default() };
         let output = generations(TableInput { live, sealed, reveals, ticks }, options);
         let rows = output.rows.inner.map(|(row, _, diff)| Out::Row(row.key(), row.value().expect("a row"), diff));

@@ -147,6 +147,14 @@ fn operator_from(outline: &Outline<'_>, operator: &Item<'_>, from: &Text<'_>, re
             let message = format!("window.session needs rows that are kept, and the source {name:?} has no key");
             from.problem(report, message, Some(hint));
         }
+        _ if kind == Reader::Rows("aggregate")
+            && has_end(operator)
+            && (target.group != Group::Source || target.is_keyed()) =>
+        {
+            let message =
+                format!("window.late.until needs events that come once, and {name:?} has rows that may change");
+            from.problem(report, message, Some("take late out: all rows count, however late they come".to_owned()));
+        }
         (Group::Source, Reader::Upsert) if target.is_keyed() => {
             let hint = format!("remove {}.key: the upsert has one", target.path());
             from.problem(report, format!("{reader}, and the source {name:?} has a key"), Some(hint));
@@ -169,6 +177,12 @@ fn operator_from(outline: &Outline<'_>, operator: &Item<'_>, from: &Text<'_>, re
 fn has_sessions(operator: &Item<'_>) -> bool {
     let window = operator.kind("aggregate").and_then(|aggregate| aggregate.mapping("window"));
     window.is_some_and(|window| window.get("session").is_some())
+}
+
+/// Whether events may come too late.
+fn has_end(operator: &Item<'_>) -> bool {
+    let window = operator.kind("aggregate").and_then(|aggregate| aggregate.mapping("window"));
+    window.and_then(|window| window.mapping("late")).is_some_and(|late| late.get("until").is_some())
 }
 
 /// Whether there is a collection of what it can not use.

@@ -103,7 +103,7 @@ pub(crate) struct Kept {
     strings: Interner,
 }
 
-const WRITTEN_HERE: &str = "pieces are written here, and the journal's checksums hold";
+pub(super) const WRITTEN_HERE: &str = "pieces are written here, and the journal's checksums hold";
 
 impl Kept {
     pub(crate) fn new(spec: &AggregateSpec) -> Self {
@@ -207,6 +207,18 @@ impl Accumulation for Kept {
         self.payload.clear();
         let fields: Vec<Small<'_>> = group.of.all().iter().map(Small::of).collect();
         serde_json::to_writer(&mut self.payload, &(group.rows, fields)).expect("plain data becomes JSON");
+        note(self.piece(key, None));
+    }
+
+    fn final_at(&self, key: &GroupKey) -> Option<i64> {
+        let is_final = self.window.as_ref().is_some_and(|window| window.late.is_some());
+        key.window.filter(|_| is_final).map(|window| window.end_ns)
+    }
+
+    fn pieces(&mut self, key: &GroupKey, group: &Group<Fields>, mut note: impl FnMut(Piece)) {
+        self.values(key, &Fields::default(), &group.of, &mut note);
+        self.payload.clear();
+        self.payload.push(b'0');
         note(self.piece(key, None));
     }
 

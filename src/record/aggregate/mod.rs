@@ -12,6 +12,7 @@
 //! | `contribution` | what a row gives to its groups |
 //! | `ranked` | rows of a group in an order |
 //! | `fields` | what is known of a group, function by function |
+//! | `progress` | how far event time is, as that table keeps it |
 //! | `kept` | groups of events, as a table keeps them |
 //! | `document` | the row and the document of a group |
 
@@ -23,6 +24,7 @@ mod fan_out;
 mod fields;
 mod kept;
 mod key;
+mod progress;
 mod ranked;
 mod spec;
 mod value;
@@ -36,5 +38,6 @@ pub(super) use fan_out::scalar;
 pub(crate) use fields::Fields;
 pub(crate) use kept::{Kept, Piece};
 pub use key::{GroupKey, Window};
+pub(crate) use progress::{Origin, is_progress, progress_of, progress_record};
 pub use spec::{AggregateSpec, Computed, Function};
-pub use window::{WindowSpec, Windows};
+pub use window::{Lateness, WindowSpec, Windows};

@@ -33,6 +33,17 @@ pub struct WindowSpec {
     pub unit_ns: i64,
     /// Which windows there are.
     pub windows: Windows,
+    /// When events are late; by default never.
+    pub late: Option<Lateness>,
+}
+
+/// When events are late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lateness {
+    /// An event may be so much older than the watermark.
+    pub until_ns: i64,
+    /// A partition that nothing came from for so long is not waited for.
+    pub idle_ms: u64,
 }
 
 /// Windows of a hundred years around later times could not be written down.
@@ -40,7 +51,7 @@ const MARGIN_NS: i64 = 6_000_000_000_000_000_000;
 
 impl WindowSpec {
     /// A row's time.
-    pub(super) fn time_ns(&self, json: &str) -> Result<i64, String> {
+    pub(crate) fn time_ns(&self, json: &str) -> Result<i64, String> {
         let mut found = None;
         select(json, &self.time, |json| found = Some(json.trim_ascii()));
         let raw = found.filter(|raw| *raw != "null").ok_or_else(|| format!("no field {}", self.time))?;
@@ -108,7 +119,7 @@ mod tests {
     use crate::record::Key;
 
     fn spec(windows: Windows) -> WindowSpec {
-        WindowSpec { time: FieldPath::literal("/at"), unit_ns: 1, windows }
+        WindowSpec { time: FieldPath::literal("/at"), unit_ns: 1, windows, late: None }
     }
 
     /// All windows of a time, as they are reached.

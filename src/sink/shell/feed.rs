@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::FINISHED;
 use super::inbox::{Counted, Holds, Job, Jobs};
 use super::progress::SinkProgress;
+use crate::sink::finals::FinalSince;
 use crate::sink::gauge::{Gauges, change_bytes};
 use crate::sink::lag::{Lag, Owed, Verdict};
 use crate::sink::metrics::SinkMetrics;
@@ -42,6 +43,7 @@ pub(super) struct Feed {
     /// The epoch that is being handed on and is not closed.
     begun: Option<u64>,
     fill: Fill,
+    finals: FinalSince,
     /// The fill, once it is on its way.
     filling: Option<u64>,
     finishing: bool,
@@ -55,6 +57,7 @@ pub(super) struct Feed {
 impl Feed {
     pub(super) fn new(
         start: Start,
+        finals: FinalSince,
         jobs: Jobs,
         lag: Option<Lag>,
         gauges: Gauges,
@@ -73,6 +76,7 @@ impl Feed {
             unacknowledged: VecDeque::new(),
             begun: None,
             fill,
+            finals,
             filling: None,
             finishing: false,
             lag,
@@ -162,7 +166,8 @@ impl Feed {
                 assert_eq!(epoch, at, "the fill comes before all other epochs");
                 self.fill = Fill::None;
                 self.filling = Some(epoch);
-                Sweep::Older
+                // What is final is not in the state, and must not go.
+                if self.finals.is_before(epoch) { Sweep::Keep } else { Sweep::Older }
             }
             Fill::None => Sweep::Keep,
             Fill::AtReveal => unreachable!("the frontier stays below until the reveal has come, or will not come"),

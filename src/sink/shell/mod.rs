@@ -27,6 +27,7 @@ use self::feed::Feed;
 use self::inbox::inbox;
 use self::stage::Stage;
 use self::thread::WriterThread;
+use super::finals::FinalSince;
 use super::gauge::Gauges;
 use super::lag::{Detach, Lag, Patience};
 use super::metrics::SinkMetrics;
@@ -59,6 +60,8 @@ pub struct Shell {
     pub name: String,
     /// Where the sink begins; as for its gate.
     pub start: Start,
+    /// Since when the store holds what the state does not: a fill then leaves it as it is.
+    pub finals: FinalSince,
     /// When the sink is given up because it does not keep up; never, if there is none.
     pub patience: Option<Patience>,
     /// Count what waits for the writer's thread and in it.
@@ -176,12 +179,12 @@ fn least(frontier: &MutableAntichain<u64>) -> Option<u64> {
 
 /// Starts the thread of a writer.
 fn start(writer: Box<dyn Writer>, shell: Shell, activator: SyncActivator) -> Feed {
-    let Shell { name, start, patience, gauges, progress, metrics, on_error } = shell;
+    let Shell { name, start, finals, patience, gauges, progress, metrics, on_error } = shell;
     let (jobs, inbox) = inbox();
     // What an opened store says of itself is known at once.
     progress.publish(writer.durable_upper(), || writer.mark());
     let lag = patience.map(|patience| Lag::new(patience.limit));
-    let feed = Feed::new(start, jobs, lag, gauges, progress.clone(), metrics.clone());
+    let feed = Feed::new(start, finals, jobs, lag, gauges, progress.clone(), metrics.clone());
     let thread = WriterThread { name: name.clone(), writer, progress, activator, metrics, on_error };
     std::thread::Builder::new()
         .name(format!("sink {name}"))

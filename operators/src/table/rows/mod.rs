@@ -10,6 +10,7 @@ use hashbrown::hash_table::Entry;
 use super::candidates::Candidates;
 use super::deadlines::Deadlines;
 use super::fold::Fold;
+use super::options::Tick;
 use super::outcome::{Found, Output, TableChange};
 use super::versioned::Versioned;
 
@@ -282,8 +283,8 @@ impl<R: Versioned + Clone + Send + 'static> Fold<R> for Rows<R> {
         Vec::new()
     }
 
-    fn expire(&mut self, epoch: u64, out: &mut impl Output<R>) -> u64 {
-        self.expire(epoch, out)
+    fn expire(&mut self, epoch: u64, _tick: Tick, out: &mut impl Output<R>) -> u64 {
+        Rows::expire(self, epoch, out)
     }
 
     fn load(&mut self, epoch: u64, record: R) {

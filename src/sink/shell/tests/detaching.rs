@@ -147,7 +147,7 @@ fn a_fill_is_not_late_as_long_as_it_is_written_and_other_epochs_are() {
         let (gauges, progress) = (Gauges::without_limits(), Arc::new(SinkProgress::default()));
         let (metrics, (jobs, _inbox)) = (Arc::new(SinkMetrics::default()), inbox());
         let lag = Some(Lag::new(seconds(10)));
-        let mut feed = Feed::new(start, jobs, lag, gauges, progress.clone(), metrics.clone());
+        let mut feed = Feed::new(start, FinalSince::default(), jobs, lag, gauges, progress.clone(), metrics.clone());
         let now = Instant::now();
         feed.take(5, vec![upsert("a", "1")]);
         feed.take(7, vec![upsert("a", "2")]);
@@ -174,7 +174,15 @@ fn a_fill_is_not_late_as_long_as_it_is_written_and_other_epochs_are() {
 fn what_is_handed_on_of_an_epoch_is_owed_before_the_epoch_is_complete_and_what_is_to_come_is_not() {
     let (progress, (jobs, inbox)) = (Arc::new(SinkProgress::default()), inbox());
     let lag = Some(Lag::new(seconds(10)));
-    let mut feed = Feed::new(Start::Fill { at: 5 }, jobs, lag, Gauges::without_limits(), progress, Arc::default());
+    let mut feed = Feed::new(
+        Start::Fill { at: 5 },
+        FinalSince::default(),
+        jobs,
+        lag,
+        Gauges::without_limits(),
+        progress,
+        Arc::default(),
+    );
     let now = Instant::now();
     feed.take(5, vec![upsert("a", "1")]);
     feed.advance(Some(5));

@@ -150,6 +150,7 @@ fn with_settings(settings: Settings, start: Start, test: impl FnOnce(Case<'_>) +
         let shell = Shell {
             name: "listener".to_owned(),
             start,
+            finals: FinalSince::default(),
             patience: limit.map(|limit| Patience { limit, detach: detach() }),
             gauges: gauges.clone(),
             progress: progress.clone(),
@@ -340,6 +341,7 @@ fn acknowledgements_end_when_the_writer_has_finished_and_is_gone() {
             let shell = Shell {
                 name: "slow".to_owned(),
                 start: Start::Fill { at: 5 },
+                finals: FinalSince::default(),
                 patience: None,
                 gauges: Gauges::without_limits(),
                 progress: Arc::default(),
@@ -391,6 +393,7 @@ fn an_error_is_told_and_nothing_is_written_or_acknowledged_after_it() {
             let shell = Shell {
                 name: "broken".to_owned(),
                 start: Start::Resume { from: 0 },
+                finals: FinalSince::default(),
                 patience: None,
                 gauges: Gauges::without_limits(),
                 progress: Arc::default(),

@@ -19,6 +19,7 @@ mod draw;
 pub(crate) mod index_name;
 pub mod layout;
 pub mod model;
+mod operator;
 mod problem;
 pub mod remote;
 mod reshaping;

@@ -8,6 +8,7 @@ pub use super::aggregation::{
     AggregateSpec, ComputeFields, ComputeName, ComputeSpec, ConditionFields, ConditionSpec, EndSpec, HopSpec, Literal,
     SessionSpec, TimeUnit, TopSpec, WindowSpec,
 };
+pub use super::operator::OperatorSpec;
 pub use super::remote::{CassandraSink, ElasticsearchSink};
 pub use super::reshaping::{DistinctSpec, FilterSpec, JoinSpec, JoinWith, MapSpec, Rest, Unmatched};
 pub use super::topics::{Isolation, KafkaFormat, KafkaSink, KafkaSource, KafkaStart, KeyField, MessageKey};
@@ -105,27 +106,6 @@ pub struct FileSource {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MemorySource {}
-
-/// An operator. Exactly one of the fields says which.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{ "required": ["fuse"] }, { "required": ["aggregate"] }, { "required": ["filter"] }, { "required": ["map"] }, { "required": ["join"] }, { "required": ["distinct"] }, { "required": ["upsert"] }]))]
-pub struct OperatorSpec {
-    /// Fuses annotations that overlap in time.
-    pub fuse: Option<FuseSpec>,
-    /// Counts and adds up rows, by group.
-    pub aggregate: Option<AggregateSpec>,
-    /// Keeps the rows of which an expression is true.
-    pub filter: Option<FilterSpec>,
-    /// Gives rows other documents.
-    pub map: Option<MapSpec>,
-    /// Pairs rows with those of another collection.
-    pub join: Option<JoinSpec>,
-    /// Has one row for each combination of values.
-    pub distinct: Option<DistinctSpec>,
-    /// Folds several unkeyed sources into one table.
-    pub upsert: Option<UpsertSpec>,
-}
 
 /// Folds several unkeyed sources into one table: the newest record of a key wins.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

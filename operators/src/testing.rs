@@ -8,6 +8,30 @@ use timely::dataflow::operators::capture::{Capture, Extract};
 use timely::dataflow::operators::{Input, Probe};
 use timely::dataflow::{InputHandle, ProbeHandle, StreamVec};
 
+/// The changes of rows, and the rows by id.
+type Changed<R> = (Vec<Vec<(R, u64, isize)>>, Vec<BTreeMap<u16, R>>);
+
+/// What histories of ids come to, each step of which says which row an id stands for from now on, and `None` deletes: the
+/// changes of the rows, by epoch, and the rows after each.
+pub fn changes<R: Copy>(epochs: &[Vec<(u16, Option<R>)>]) -> Changed<R> {
+    let mut rows = BTreeMap::new();
+    let (mut updates, mut states) = (Vec::new(), Vec::new());
+    for (epoch, steps) in (0..).zip(epochs) {
+        let mut changes = Vec::new();
+        for (id, row) in steps {
+            let old = match row {
+                Some(row) => rows.insert(*id, *row),
+                None => rows.remove(id),
+            };
+            changes.extend(old.map(|old| (old, epoch, -1)));
+            changes.extend(row.map(|row| (row, epoch, 1)));
+        }
+        updates.push(changes);
+        states.push(rows.clone());
+    }
+    (updates, states)
+}
+
 /// Feeds `epochs` (the n-th at time n) round-robin to `workers` through `operator`; returns the sorted output by time.
 ///
 /// # Panics

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use differential_dataflow::AsCollection;
 use flowstone_operators::aggregate::{AggregateOptions, Bag, Group, Session, Sum, aggregate, roll_up, sessions};
-use flowstone_operators::testing::{accumulate, run};
+use flowstone_operators::testing::{accumulate, changes, run};
 use proptest::prelude::*;
 use timely::dataflow::StreamVec;
 
@@ -35,26 +35,6 @@ fn oracle(rows: &BTreeMap<u16, Row>) -> BTreeMap<Result, isize> {
         (group, values.len() as i64, values.iter().map(|v| i128::from(*v)).sum(), least, greatest, distinct)
     };
     groups.into_iter().map(|group| (of(group), 1)).collect()
-}
-
-/// The changes of the rows, by epoch, and the rows after each.
-fn changes(epochs: &[Vec<Step>]) -> (Vec<Vec<Update>>, Vec<BTreeMap<u16, Row>>) {
-    let mut rows: BTreeMap<u16, Row> = BTreeMap::new();
-    let (mut updates, mut states) = (Vec::new(), Vec::new());
-    for (epoch, steps) in (0..).zip(epochs) {
-        let mut changes = Vec::new();
-        for (id, row) in steps {
-            let old = match row {
-                Some(row) => rows.insert(*id, *row),
-                None => rows.remove(id),
-            };
-            changes.extend(old.map(|old| (old, epoch, -1)));
-            changes.extend(row.map(|row| (row, epoch, 1)));
-        }
-        updates.push(changes);
-        states.push(rows.clone());
-    }
-    (updates, states)
 }
 
 fn aggregated(

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use differential_dataflow::AsCollection;
 use flowstone_operators::aggregate::AggregateOptions;
 use flowstone_operators::join::{Unmatched, join};
-use flowstone_operators::testing::{accumulate, run};
+use flowstone_operators::testing::{accumulate, changes, run};
 use proptest::prelude::*;
 use timely::dataflow::operators::vec::Filter;
 
@@ -31,26 +31,6 @@ fn oracle(rows: &BTreeMap<u16, Row>, unmatched: Unmatched) -> BTreeMap<Pair, isi
         }
     }
     pairs
-}
-
-/// The changes of the rows, by epoch, and the rows after each.
-fn changes(epochs: &[Vec<Step>]) -> (Vec<Vec<Update>>, Vec<BTreeMap<u16, Row>>) {
-    let mut rows: BTreeMap<u16, Row> = BTreeMap::new();
-    let (mut updates, mut states) = (Vec::new(), Vec::new());
-    for (epoch, steps) in (0..).zip(epochs) {
-        let mut changes = Vec::new();
-        for (id, row) in steps {
-            let old = match row {
-                Some(row) => rows.insert(*id, *row),
-                None => rows.remove(id),
-            };
-            changes.extend(old.map(|old| (old, epoch, -1)));
-            changes.extend(row.map(|row| (row, epoch, 1)));
-        }
-        updates.push(changes);
-        states.push(rows.clone());
-    }
-    (updates, states)
 }
 
 fn joined(

@@ -21,21 +21,26 @@ use crate::sink::gauge::Gauge;
 /// What rows give to groups.
 type Contributions<'scope> = VecCollection<'scope, u64, (GroupKey, <Fields as Accumulator>::Input), isize>;
 
-/// The groups of an `aggregate`, and the rows that it can not use. Up to `quiet_through` its readers know what its input gives; it
-/// puts out no more than the sinks of this process can write, as `writing` counts.
+/// Of operators on the shell of aggregation: up to `quiet_through` their readers know what their input gives, and they put out no
+/// more than the sinks of this process can write, as `writing` counts.
+pub(super) fn options(quiet_through: Option<u64>, writing: &Arc<Gauge>) -> AggregateOptions {
+    let writing = writing.clone();
+    let pace = Pace::new(move || writing.is_full());
+    let options = AggregateOptions::default().with_reaper(reaper()).with_pace(pace);
+    match quiet_through {
+        Some(epoch) => options.with_quiet_through(epoch),
+        None => options,
+    }
+}
+
+/// The groups of an `aggregate`, and the rows that it can not use. For the last two see [`options`].
 pub(super) fn groups_of<'scope>(
     rows: Rows<'scope>,
     plan: &AggregatePlan,
     quiet_through: Option<u64>,
     writing: &Arc<Gauge>,
 ) -> (Rows<'scope>, Rows<'scope>) {
-    let writing = writing.clone();
-    let pace = Pace::new(move || writing.is_full());
-    let options = AggregateOptions::default().with_reaper(reaper()).with_pace(pace);
-    let options = match quiet_through {
-        Some(epoch) => options.with_quiet_through(epoch),
-        None => options,
-    };
+    let options = options(quiet_through, writing);
     let (contributions, unusable) = contributions(rows, plan);
     let mut results = Results::new(&plan.spec);
     let groups = match plan.spec.window.clone() {

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use differential_dataflow::{AsCollection, VecCollection};
-use flowstone_operators::aggregate::AggregateOptions;
 use flowstone_operators::join::{Unmatched, join};
-use flowstone_operators::pace::Pace;
 use flowstone_operators::route::{Route, owner};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -16,9 +14,8 @@ use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Exchange};
 use timely::progress::operate::FrontierInterest;
 
-use super::aggregation::unusable_row;
+use super::aggregation::{options, unusable_row};
 use super::fusion::Rows;
-use super::memory::reaper;
 use crate::record::{JoinSpec, Key, Meeting, Pairing, Rejected, ReshapeSpec, Reshaper, Row, RowDiff, Scalar};
 use crate::sink::gauge::Gauge;
 
@@ -37,8 +34,7 @@ pub(super) struct BothSides<'scope> {
     pub right: Rows<'scope>,
 }
 
-/// The pairs of rows that meet, and the rows that can not. Up to `quiet_through` its readers know what its input gives; it puts out
-/// no more than the sinks of this process can write, as `writing` counts.
+/// The pairs of rows that meet, and the rows that can not. For the last two see [`options`].
 pub(super) fn joined<'scope>(
     rows: BothSides<'scope>,
     name: &str,
@@ -46,12 +42,7 @@ pub(super) fn joined<'scope>(
     quiet_through: Option<u64>,
     writing: &Arc<Gauge>,
 ) -> (Rows<'scope>, Rows<'scope>) {
-    let writing = writing.clone();
-    let options = AggregateOptions::default().with_reaper(reaper()).with_pace(Pace::new(move || writing.is_full()));
-    let options = match quiet_through {
-        Some(epoch) => options.with_quiet_through(epoch),
-        None => options,
-    };
+    let options = options(quiet_through, writing);
     let unmatched = if spec.keeps_unmatched { Unmatched::Keep } else { Unmatched::Drop };
     let (left, unusable_left) = meeting(rows.left, Meeting::of_left(spec), name, None);
     let (right, unusable_right) = meeting(rows.right, Meeting::of_right(spec), name, Some(&spec.name));

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::packed::{ChildText, Record};
 use super::scalar::{Scalar, write_integer};
 
+/// The member of a fused document that holds its children.
+pub(crate) const CHILDREN: &str = "source_annotations";
+
 /// A moment, and which of its records' facets it was fused by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Fused {
@@ -60,7 +63,7 @@ impl Fuser {
 
 const BUCKET_START: &[u8] = b"\"time_bucket_start_ns\":";
 const BUCKET_END: &[u8] = b",\"time_bucket_end_ns\":";
-const CHILDREN: &[u8] = b",\"source_annotations\":[";
+const CHILDREN_START: &[u8] = b",\"source_annotations\":[";
 
 /// A document; `child` appends the child at a place of the pool.
 pub(super) fn moment(fused: &Fused, out: &mut Vec<u8>, mut child: impl FnMut(u32, &Record, &mut Vec<u8>)) {
@@ -76,7 +79,7 @@ pub(super) fn moment(fused: &Fused, out: &mut Vec<u8>, mut child: impl FnMut(u32
     write_integer(moment.interval.start_ns(), out);
     out.extend_from_slice(BUCKET_END);
     write_integer(moment.interval.end_ns(), out);
-    out.extend_from_slice(CHILDREN);
+    out.extend_from_slice(CHILDREN_START);
     for (n, (place, record)) in moment.children.places().iter().zip(moment.children.iter()).enumerate() {
         if n > 0 {
             out.push(b',');
@@ -99,7 +102,7 @@ pub(super) fn child(text: ChildText<'_>, out: &mut Vec<u8>) {
 fn frame_bytes(moment: &Moment<Scalar, Record>, context_bytes: u64) -> u64 {
     let digits = |n: i64| itoa::Buffer::new().format(n).len();
     let numbers = digits(moment.interval.start_ns()) + digits(moment.interval.end_ns());
-    let texts = 1 + BUCKET_START.len() + BUCKET_END.len() + CHILDREN.len() + 2;
+    let texts = 1 + BUCKET_START.len() + BUCKET_END.len() + CHILDREN_START.len() + 2;
     let commas = moment.children.len() - 1 + usize::from(context_bytes > 0);
     (texts + numbers + commas) as u64 + context_bytes
 }

@@ -26,6 +26,7 @@ pub(crate) use aggregate::{
 };
 pub use decode::{DecodeSpec, Decoder, FacetSpec, OperationDecoder, OperationSpec, OperationsSpec};
 pub use expression::Expression;
+pub(crate) use fused::CHILDREN;
 pub use fused::{Fused, Fuser};
 pub(crate) use interner::Interner;
 pub use packed::{Position, Record};

@@ -18,10 +18,11 @@ use self::request::request;
 use super::found::{FoundMoment, Scan, scalar};
 use super::{Hit, Query, QueryError, near, ranges, rank};
 use crate::pipeline::remote::{Secret, VectorField};
+use crate::record::CHILDREN;
 use crate::record::{FieldPath, Scalar, select, unescape};
 use crate::sink::SinkError;
 use crate::sink::elasticsearch::client::{Access, Client};
-use crate::sink::elasticsearch::schema::{CHILDREN, KIND, dotted};
+use crate::sink::elasticsearch::schema::{KIND, dotted};
 use crate::sink::elasticsearch::view::{Page, View};
 use crate::sink::tantivy::{Annotation, Paths};
 

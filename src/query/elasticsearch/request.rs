@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::Fields;
 use crate::query::{Clause, Near, Query, Text};
-use crate::sink::elasticsearch::schema::{CHILDREN, KIND, dotted};
+use crate::record::CHILDREN;
+use crate::sink::elasticsearch::schema::{KIND, dotted};
 
 /// Of a fuzzy word so many spellings are tried.
 const MAX_EXPANSIONS: u32 = 1_000;

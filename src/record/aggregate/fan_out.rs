@@ -7,13 +7,10 @@ use super::value::{text, wrong};
 use crate::record::path::Segment;
 use crate::record::scalar::{Key, Scalar};
 use crate::record::select::select_segments;
-use crate::record::{FieldPath, Interner};
+use crate::record::{CHILDREN, FieldPath, Interner};
 
 /// A row of more groups than this is refused: fields that fan out multiply.
 const MOST_GROUPS: usize = 10_000;
-
-/// The member of a fused document that holds its children.
-const CHILDREN: &str = "source_annotations";
 
 /// Finds the groups of rows.
 pub(super) struct FanOut {

@@ -4,10 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::pipeline::layout::{Layout, MomentLayout};
 use crate::pipeline::remote::{Deletes, ElasticsearchSink, Metric, VectorField};
-use crate::record::{FieldPath, Segment};
-
-/// The children of a moment, in its document.
-pub(crate) const CHILDREN: &str = "source_annotations";
+use crate::record::{CHILDREN, FieldPath, Segment};
 
 /// The field of a child that holds its type.
 pub(crate) const KIND: &str = "annotation_type";

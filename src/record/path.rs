@@ -38,6 +38,11 @@ impl FieldPath {
         FieldPath { segments: vec![Segment::Name(name.to_owned())] }
     }
 
+    /// The path of these steps, unless there are none.
+    pub(super) fn of_segments(segments: &[Segment]) -> Option<Self> {
+        (!segments.is_empty()).then(|| FieldPath { segments: segments.to_vec() })
+    }
+
     /// The steps; at least one.
     pub fn segments(&self) -> &[Segment] {
         &self.segments

@@ -114,7 +114,7 @@ impl Row {
             Row::Group(group) => group.key.to_key(),
             Row::Rejected(rejected) => rejected.key.clone(),
             Row::DeadLetter(letter) => {
-                let parts = [Scalar::Str(letter.node.clone()), Scalar::Str(letter.origin.clone())];
+                let parts = [Scalar::from(&*letter.node), Scalar::from(&*letter.origin)];
                 Key::Composite(parts.into_iter().chain([Scalar::unsigned(letter.offset)]).collect())
             }
         }

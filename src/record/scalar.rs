@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use flowstone_operators::route::Route;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 /// A string or an integer, compared by type: integers before strings, integers by value, strings by their bytes.
 ///
-/// Cloning is cheap: strings are shared.
+/// Cloning is cheap: strings are short, or shared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Scalar {
     /// An integer that fits 64 bits with a sign.
@@ -16,7 +17,7 @@ pub enum Scalar {
     /// An integer above `i64::MAX`; smaller ones are always [`Scalar::Int`], so that equal numbers are equal values.
     UInt(u64),
     /// A string, unescaped.
-    Str(Arc<str>),
+    Str(SmolStr),
 }
 
 /// A [`Scalar`] whose text is somewhere else. Ordered alike.

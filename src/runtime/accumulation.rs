@@ -25,7 +25,7 @@ use crate::record::{
     Contributor, Fields, GroupKey, Kept, Lateness, Origin, Piece, Record, Row, RowDiff, is_progress, progress_of,
     progress_record,
 };
-use crate::source::decode::{Spec, decode};
+use crate::source::decode::{Kind, Raw, Spec, Take, ToRecords, decode};
 use crate::source::metrics::TableMetrics;
 
 /// What events give to groups.
@@ -51,15 +51,26 @@ pub(super) fn kept_groups<'scope>(
     let plan = &setup.plan.aggregates[at];
     let batches = scope.concatenate(table.sources.iter().map(|source| sources.batches[*source].clone()));
     let metrics = setup.metrics.tables[number].1.clone();
-    let decoded = decode(batches, &table.name, &Spec::Rows(&table.decode), setup.source_names(), metrics.clone());
-    let (events, refused) = decoded;
-    letters.push(refused);
-    let Timed { events, sealed, ticks, progress } = match plan.spec.window.as_ref().and_then(|window| window.late) {
-        None => Timed { events, sealed, ticks: None, progress: None },
-        Some(late) => divided(events, sealed, Dividing { setup, sources, at, plan, late }, metrics.clone(), letters),
+    let contributor = Contributor::of_events(&plan.spec);
+    let Counted { live, sealed, ticks, progress } = match plan.spec.window.as_ref().and_then(|window| window.late) {
+        None => {
+            let taken = decode(batches, &table.name, OfEvents(contributor), setup.source_names(), metrics);
+            let (live, refused) = taken;
+            letters.push(refused);
+            Counted { live, sealed, ticks: None, progress: None }
+        }
+        Some(late) => {
+            let to_records = ToRecords::new(&Spec::Rows(&table.decode));
+            let decoded = decode(batches, &table.name, to_records, setup.source_names(), metrics.clone());
+            let (events, refused) = decoded;
+            letters.push(refused);
+            let dividing = Dividing { setup, sources, at, plan, late };
+            let timed = divided(events, sealed, dividing, metrics.clone(), letters);
+            let (live, unusable) = contributions(timed.events, contributor, plan, Letters::new(setup), metrics);
+            letters.push(unusable);
+            Counted { live, sealed: timed.sealed, ticks: Some(timed.ticks), progress: Some(timed.progress) }
+        }
     };
-    let (live, unusable) = contributions(events, plan, Letters::new(setup), metrics);
-    letters.push(unusable);
     let sealed = sealed.map(|(epoch, record)| (epoch, Piece(record)));
     let are_rows_known = setup.quiet_through([Collection::Groups(at); 2]).is_some();
     let options = TableOptions { are_rows_known, ..options(setup, number, table) };
@@ -77,13 +88,35 @@ pub(super) fn kept_groups<'scope>(
     Groups { rows, changes }
 }
 
-/// Events that count, and what else comes of their times.
-struct Timed<'scope> {
-    events: StreamVec<'scope, u64, Record>,
+/// What there is to count, and what else comes of the times of events.
+struct Counted<'scope> {
+    live: Contributions<'scope>,
     /// What a journal has of the groups.
     sealed: StreamVec<'scope, u64, (u64, Record)>,
     ticks: Option<StreamVec<'scope, u64, Tick>>,
     progress: Option<StreamVec<'scope, u64, Progress<Origin>>>,
+}
+
+/// Takes events apart where they lie: nobody needs them as records.
+struct OfEvents(Contributor);
+
+impl Take for OfEvents {
+    type Taken = (GroupKey, <Fields as Accumulator>::Input);
+
+    fn take(&mut self, raw: &Raw<'_>, mut give: impl FnMut(Self::Taken)) -> Result<Kind, String> {
+        let Some(payload) = raw.payload else { return Err("deletion of a row, and rows have no key".to_owned()) };
+        let write_key = |out: &mut Vec<u8>| raw.origin().write_json(out);
+        self.0.take_event(payload, write_key, |key, inputs| give((key, inputs)))?;
+        Ok(Kind::Row)
+    }
+}
+
+/// Events that count, and what else comes of their times.
+struct Timed<'scope> {
+    events: StreamVec<'scope, u64, Record>,
+    sealed: StreamVec<'scope, u64, (u64, Record)>,
+    ticks: StreamVec<'scope, u64, Tick>,
+    progress: StreamVec<'scope, u64, Progress<Origin>>,
 }
 
 #[derive(Clone, Copy)]
@@ -138,12 +171,13 @@ fn divided<'scope>(
     });
     letters.push(refused);
     let sealed = sealed.container::<Vec<_>>();
-    Timed { events: on_time, sealed, ticks: Some(ticks), progress: Some(progress) }
+    Timed { events: on_time, sealed, ticks, progress }
 }
 
 /// Takes from events what they give to groups; the second output has the dead letters of those of which that can not be taken.
 fn contributions<'scope>(
     events: StreamVec<'scope, u64, Record>,
+    mut contributor: Contributor,
     plan: &AggregatePlan,
     of: Letters,
     metrics: Arc<TableMetrics>,
@@ -155,7 +189,6 @@ fn contributions<'scope>(
     let (letters, letters_stream) = builder.new_output();
     let mut usable = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(usable);
     let mut letters = OutputBuilder::<_, CapacityContainerBuilder<Vec<RowDiff>>>::from(letters);
-    let mut contributor = Contributor::of_events(&plan.spec);
     builder.build(move |_| {
         move |_| {
             let (mut usable, mut letters) = (usable.activate(), letters.activate());

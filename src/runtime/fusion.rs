@@ -45,7 +45,7 @@ pub(super) fn moments_of<'scope>(
         Ok(asset) => {
             // Assets are few, records many.
             let asset = match asset {
-                ScalarRef::Str(text) => Scalar::Str(assets.share(text)),
+                ScalarRef::Str(text) => Scalar::Str(assets.text(text)),
                 number => number.into(),
             };
             Ok(((asset, record), epoch, diff))

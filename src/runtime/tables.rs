@@ -16,7 +16,7 @@ use super::sources::Sources;
 use crate::pipeline::compile::{Collection, TablePlan};
 use crate::record::{Record, Row, RowDiff};
 use crate::source::catalog::Catalog;
-use crate::source::decode::{Spec, decode, letter};
+use crate::source::decode::{Spec, ToRecords, decode, letter};
 
 /// What a table gives.
 pub(super) struct Table<'scope> {
@@ -40,7 +40,8 @@ pub(super) fn table<'scope>(
     let metrics = setup.metrics.tables[number].1.clone();
     let mut decoded = |spec: Spec<'_>, from: &[usize]| {
         let batches = scope.concatenate(from.iter().map(|source| sources.batches[*source].clone()));
-        let (records, refused) = decode(batches, &plan.name, &spec, setup.source_names(), metrics.clone());
+        let (records, refused) =
+            decode(batches, &plan.name, ToRecords::new(&spec), setup.source_names(), metrics.clone());
         letters.push(refused);
         records
     };

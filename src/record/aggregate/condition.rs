@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::places::{PlaceId, Places};
 use super::value::Value;
 use crate::record::decimal::Decimal;
-use crate::record::select::select;
 use crate::record::{FieldPath, Interner};
 
 /// What a field of a row must be like. A list is met if one of its elements is.
@@ -32,15 +32,26 @@ pub enum Test {
     },
 }
 
-impl Condition {
-    /// Whether a row meets it.
-    pub(super) fn is_met(&self, json: &str, strings: &mut Interner) -> bool {
+/// A condition, and where its field is.
+pub(super) struct Met {
+    test: Test,
+    at: PlaceId,
+}
+
+impl Met {
+    pub(super) fn new(condition: &Condition, places: &mut Places) -> Self {
+        Met { test: condition.test.clone(), at: places.add(&condition.path) }
+    }
+
+    /// Whether a row meets the condition.
+    pub(super) fn is_met(&self, json: &str, places: &Places, strings: &mut Interner) -> bool {
         let (mut any, mut unwanted) = (false, false);
-        select(json, &self.path, |json| {
-            let Ok(value) = Value::read(json.trim_ascii(), &self.path, strings) else { return };
+        let path = places.path(self.at);
+        places.each(json, self.at, |json| {
+            let Ok(value) = Value::read(json, path, strings) else { return };
             match &self.test {
-                Test::Is(texts) => any |= texts.contains(&value.name()),
-                Test::IsNot(texts) => unwanted |= texts.contains(&value.name()),
+                Test::Is(texts) => any |= has(texts, value),
+                Test::IsNot(texts) => unwanted |= has(texts, value),
                 Test::Within { from, to } => {
                     let Value::Number(number) = value else { return };
                     let is_above = from.is_none_or(|(least, too)| number > least || (too && number == least));
@@ -53,4 +64,9 @@ impl Condition {
             _ => any,
         }
     }
+}
+
+fn has(texts: &[Arc<str>], value: Value) -> bool {
+    let name = value.name();
+    texts.iter().any(|text| **text == *name)
 }

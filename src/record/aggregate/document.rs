@@ -6,6 +6,7 @@ use std::sync::Arc;
 use flowstone_operators::aggregate::{Bag, Group};
 use flowstone_operators::table::Keyed;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::fields::{Field, Fields};
@@ -149,7 +150,7 @@ fn top<'a>(rows: impl Iterator<Item = &'a Ranked>, out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-fn histogram(bag: &Bag<Arc<str>>, out: &mut Vec<u8>) {
+fn histogram(bag: &Bag<SmolStr>, out: &mut Vec<u8>) {
     out.push(b'{');
     for (n, (name, times)) in bag.iter().enumerate() {
         if n > 0 {

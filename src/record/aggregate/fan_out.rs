@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::places::{PlaceId, Places};
 use super::spec::AggregateSpec;
 use super::value::{text, wrong};
 use crate::record::path::Segment;
@@ -21,25 +22,41 @@ pub(super) struct FanOut {
 
 /// Fields that are read from the same elements.
 struct Axis {
-    /// Where the elements are; the row itself, if there is no `*`.
+    /// Where the elements are; of the row itself, if there is no `*`, nothing.
     elements: Vec<Segment>,
-    /// Where an element has them, and their places in `by`.
-    fields: Vec<(Vec<Segment>, FieldPath, usize)>,
+    /// The same, among the fields that are read.
+    at: Option<PlaceId>,
+    fields: Vec<Field>,
+}
+
+struct Field {
+    /// Where an element has it.
+    segments: Vec<Segment>,
+    /// Where the row has it, if that is the element.
+    at: Option<PlaceId>,
+    path: FieldPath,
+    /// Its place in `by`.
+    place: usize,
 }
 
 /// Of one element, in the order of [`Axis::fields`].
 type Tuple = SmallVec<[Scalar; 2]>;
 
 impl FanOut {
-    pub(super) fn new(spec: &AggregateSpec) -> Self {
+    pub(super) fn new(spec: &AggregateSpec, places: &mut Places) -> Self {
         let mut axes: Vec<Axis> = Vec::new();
         for (place, (_, path)) in spec.by.iter().enumerate() {
             let segments = path.segments();
             let elements = segments.iter().rposition(|segment| *segment == Segment::Each).map_or(0, |last| last + 1);
-            let field = (segments[elements..].to_vec(), path.clone(), place);
-            match axes.iter_mut().find(|axis| axis.elements == segments[..elements]) {
+            let (elements, segments) = (segments[..elements].to_vec(), segments[elements..].to_vec());
+            let at = elements.is_empty().then(|| places.add(path));
+            let field = Field { segments, at, path: path.clone(), place };
+            match axes.iter_mut().find(|axis| axis.elements == elements) {
                 Some(axis) => axis.fields.push(field),
-                None => axes.push(Axis { elements: segments[..elements].to_vec(), fields: vec![field] }),
+                None => {
+                    let at = FieldPath::of_segments(&elements).map(|path| places.add(&path));
+                    axes.push(Axis { elements, at, fields: vec![field] });
+                }
             }
         }
         FanOut { axes, fields: spec.by.len() }
@@ -53,7 +70,7 @@ impl FanOut {
 
     /// The key of the group of one element, where all fields are of the same one; nothing, if it lacks one of them.
     pub(super) fn key_of(&self, element: &str, strings: &mut Interner) -> Result<Option<Key>, String> {
-        let tuple = self.axes[0].tuple(element, strings)?;
+        let tuple = self.axes[0].tuple(|field| single(element, &field.segments), strings)?;
         Ok(tuple.map(|tuple| self.key(tuple)))
     }
 
@@ -66,19 +83,27 @@ impl FanOut {
     }
 
     /// The keys of a row's groups, each once.
-    pub(super) fn keys(&self, json: &str, strings: &mut Interner) -> Result<SmallVec<[Key; 1]>, String> {
+    pub(super) fn keys(
+        &self,
+        json: &str,
+        places: &Places,
+        strings: &mut Interner,
+    ) -> Result<SmallVec<[Key; 1]>, String> {
         if let [axis] = self.axes.as_slice() {
-            return Ok(axis.tuples(json, strings)?.into_iter().map(|tuple| self.key(tuple)).collect());
+            if axis.at.is_none() {
+                return axis.of_row(json, places, strings).map(|tuple| std::iter::once(self.key(tuple)).collect());
+            }
+            return Ok(axis.tuples(json, places, strings)?.into_iter().map(|tuple| self.key(tuple)).collect());
         }
         let mut keys: Vec<Vec<Option<Scalar>>> = vec![vec![None; self.fields]];
         for axis in &self.axes {
-            let tuples = axis.tuples(json, strings)?;
+            let tuples = axis.tuples(json, places, strings)?;
             if keys.len() * tuples.len() > MOST_GROUPS {
                 return Err(format!("a row of more than {MOST_GROUPS} groups"));
             }
             let with = |key: &Vec<Option<Scalar>>, tuple: &Tuple| {
                 let mut key = key.clone();
-                axis.fields.iter().zip(tuple).for_each(|((.., place), scalar)| key[*place] = Some(scalar.clone()));
+                axis.fields.iter().zip(tuple).for_each(|(field, scalar)| key[field.place] = Some(scalar.clone()));
                 key
             };
             keys = keys.iter().flat_map(|key| tuples.iter().map(move |tuple| with(key, tuple))).collect();
@@ -90,11 +115,15 @@ impl FanOut {
 
 impl Axis {
     /// The values of the fields in each element, each combination once. Elements that lack one are left out; a row must not.
-    fn tuples(&self, json: &str, strings: &mut Interner) -> Result<SmallVec<[Tuple; 1]>, String> {
+    fn tuples(&self, json: &str, places: &Places, strings: &mut Interner) -> Result<SmallVec<[Tuple; 1]>, String> {
         let mut tuples: SmallVec<[Tuple; 1]> = SmallVec::new();
+        let Some(at) = self.at else {
+            tuples.push(self.of_row(json, places, strings)?);
+            return Ok(tuples);
+        };
         let mut problem = None;
-        select_segments(json, &self.elements, &mut |element| {
-            match self.tuple(element, strings) {
+        places.each(json, at, |element| {
+            match self.tuple(|field| single(element, &field.segments), strings) {
                 Ok(Some(tuple)) => tuples.push(tuple),
                 Ok(None) => {}
                 Err(reason) => drop(problem.get_or_insert(reason)),
@@ -102,10 +131,6 @@ impl Axis {
         });
         if let Some(reason) = problem {
             return Err(reason);
-        }
-        if self.elements.is_empty() && tuples.is_empty() {
-            let (_, path, _) = self.fields.iter().find(|(segments, ..)| is_missing(json, segments)).expect("one lacks");
-            return Err(format!("no field {path}"));
         }
         tuples.sort_unstable();
         tuples.dedup();
@@ -115,11 +140,27 @@ impl Axis {
         Ok(tuples)
     }
 
-    fn tuple(&self, element: &str, strings: &mut Interner) -> Result<Option<Tuple>, String> {
+    /// The values of the row itself.
+    #[inline]
+    fn of_row(&self, json: &str, places: &Places, strings: &mut Interner) -> Result<Tuple, String> {
+        let value = |field: &Field| field.at.and_then(|at| places.single(json, at));
+        self.tuple(value, strings)?.ok_or_else(|| {
+            let field = self.fields.iter().find(|field| value(field).is_none()).expect("one lacks");
+            format!("no field {}", field.path)
+        })
+    }
+
+    /// The values of one element.
+    #[inline]
+    fn tuple<'a>(
+        &self,
+        value: impl Fn(&Field) -> Option<&'a str>,
+        strings: &mut Interner,
+    ) -> Result<Option<Tuple>, String> {
         let mut tuple = Tuple::new();
-        for (segments, path, _) in &self.fields {
-            let Some(json) = single(element, segments) else { return Ok(None) };
-            tuple.push(scalar(json, path, strings)?);
+        for field in &self.fields {
+            let Some(json) = value(field) else { return Ok(None) };
+            tuple.push(scalar(json, &field.path, strings)?);
         }
         Ok(Some(tuple))
     }
@@ -130,10 +171,6 @@ fn single<'a>(json: &'a str, segments: &[Segment]) -> Option<&'a str> {
     let mut found = None;
     select_segments(json, segments, &mut |json| found = Some(json.trim_ascii()));
     found.filter(|json| *json != "null")
-}
-
-fn is_missing(json: &str, segments: &[Segment]) -> bool {
-    single(json, segments).is_none()
 }
 
 /// Reads a string or an integer.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use flowstone_operators::aggregate::{Accumulator, Bag, Sum};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use super::ranked::Ranked;
 use super::value::Value;
@@ -20,7 +21,7 @@ pub(crate) enum Item {
     Number(Decimal),
     Value(Value),
     /// A value of a histogram, so many times.
-    Named(Arc<str>, i64),
+    Named(SmolStr, i64),
     Several(Arc<[Item]>),
     Ranked(Box<Ranked>),
     /// Of events, which are never taken back, no more is kept than what is shown: the least value, or the greatest one,
@@ -44,7 +45,7 @@ pub(crate) enum Field {
     /// Of so many numbers.
     Sum(Sum, i64),
     Bag(Bag<Value>),
-    Histogram(Bag<Arc<str>>),
+    Histogram(Bag<SmolStr>),
     Ranked(Bag<Ranked>),
     Least(Value),
     Greatest(Value),

@@ -268,7 +268,7 @@ impl Accumulation for Kept {
                     *field = Field::Histogram(Bag::default());
                 }
                 if let Field::Histogram(values) = field {
-                    let name = self.strings.share(name);
+                    let name = self.strings.text(name);
                     values.add(name.clone(), times - values.times(&name));
                 }
             }

@@ -65,6 +65,25 @@ pub enum Function {
     },
 }
 
+impl Function {
+    /// The fields that it reads, in order.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &FieldPath> {
+        let (first, second) = match self {
+            Function::Rows => (None, None),
+            Function::Count(path)
+            | Function::Sum(path)
+            | Function::Average(path)
+            | Function::Min(path)
+            | Function::Max(path)
+            | Function::Distinct(path)
+            | Function::Histogram(path) => (Some(path), None),
+            Function::Top { by, of, .. } => (Some(by), of.as_ref()),
+            Function::End { by, of, .. } => (Some(by), Some(of)),
+        };
+        first.into_iter().chain(second)
+    }
+}
+
 impl Computed {
     /// Whether more than the number of rows must be known.
     pub(super) fn reads_fields(&self) -> bool {

@@ -1,8 +1,7 @@
 //! Values of fields, as they are compared and counted.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::record::decimal::Decimal;
 use crate::record::scalar::write_string;
@@ -14,7 +13,7 @@ use crate::record::{FieldPath, Interner};
 pub(crate) enum Value {
     Bool(bool),
     Number(Decimal),
-    Text(Arc<str>),
+    Text(SmolStr),
 }
 
 impl Value {
@@ -30,7 +29,7 @@ impl Value {
     }
 
     /// What it is called as a member of an object.
-    pub(super) fn name(self) -> Arc<str> {
+    pub(super) fn name(self) -> SmolStr {
         match self {
             Value::Text(text) => text,
             Value::Bool(value) => if value { "true" } else { "false" }.into(),
@@ -57,9 +56,9 @@ pub(super) fn number(json: &str, path: &FieldPath) -> Result<Decimal, String> {
 }
 
 /// Reads a JSON string.
-pub(super) fn text(json: &str, path: &FieldPath, strings: &mut Interner) -> Result<Arc<str>, String> {
+pub(super) fn text(json: &str, path: &FieldPath, strings: &mut Interner) -> Result<SmolStr, String> {
     let text = unescape(json).ok_or_else(|| wrong(path, "a valid string", json))?;
-    Ok(strings.share(&text))
+    Ok(strings.text(&text))
 }
 
 pub(super) fn wrong(path: &FieldPath, expected: &str, found: &str) -> String {

@@ -54,7 +54,12 @@ impl WindowSpec {
     pub(crate) fn time_ns(&self, json: &str) -> Result<i64, String> {
         let mut found = None;
         select(json, &self.time, |json| found = Some(json.trim_ascii()));
-        let raw = found.filter(|raw| *raw != "null").ok_or_else(|| format!("no field {}", self.time))?;
+        self.read_ns(found.filter(|raw| *raw != "null"))
+    }
+
+    /// The same, where the field was found already.
+    pub(super) fn read_ns(&self, found: Option<&str>) -> Result<i64, String> {
+        let raw = found.ok_or_else(|| format!("no field {}", self.time))?;
         let time_ns = match raw.starts_with('"') {
             true => {
                 unescape(raw).and_then(|text| i64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_nanosecond()).ok())

@@ -1,6 +1,8 @@
 //! Rows as the journal reads and writes them; the form is that of [`packed`](super::packed).
 
 use super::decode::{self, DecodeSpec, fingerprint};
+use std::sync::Arc;
+
 use super::interner::Interner;
 use super::packed::{
     CodecError, FORMAT, Head, Input, KeyRef, LETTER, Position, Record, RecordWriter, State, bytes, check_key, index,
@@ -19,7 +21,7 @@ pub struct Decoder {
     payloads: decode::Decoder,
     writer: RecordWriter,
     bytes: Vec<u8>,
-    strings: Interner,
+    strings: Interner<Arc<str>>,
 }
 
 impl Decoder {

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use flowstone_operators::accumulate::{Accumulated, accumulate};
-use flowstone_operators::aggregate::Accumulator;
+use flowstone_operators::accumulate::{Accumulated, Combiner, GivenTo, accumulate};
 use flowstone_operators::lateness::{Divided, LatenessInput, LatenessOptions, Progress, lateness};
 use flowstone_operators::table::{TableChange, TableInput, TableOptions, Tick};
 use timely::container::CapacityContainerBuilder;
@@ -29,7 +28,7 @@ use crate::source::decode::{Kind, Raw, Spec, Take, ToRecords, decode};
 use crate::source::metrics::TableMetrics;
 
 /// What events give to groups.
-type Contributions<'scope> = StreamVec<'scope, u64, (GroupKey, <Fields as Accumulator>::Input)>;
+type Contributions<'scope> = StreamVec<'scope, u64, GivenTo<GroupKey, Fields>>;
 
 /// What the table of an `aggregate` gives.
 pub(super) struct Groups<'scope> {
@@ -51,10 +50,11 @@ pub(super) fn kept_groups<'scope>(
     let plan = &setup.plan.aggregates[at];
     let batches = scope.concatenate(table.sources.iter().map(|source| sources.batches[*source].clone()));
     let metrics = setup.metrics.tables[number].1.clone();
-    let contributor = Contributor::of_events(&plan.spec);
+    let combiner = Combiner::new(scope.peers());
+    let counting = Counting { contributor: Contributor::of_events(&plan.spec), combiner };
     let Counted { live, sealed, ticks, progress } = match plan.spec.window.as_ref().and_then(|window| window.late) {
         None => {
-            let taken = decode(batches, &table.name, OfEvents(contributor), setup.source_names(), metrics);
+            let taken = decode(batches, &table.name, counting, setup.source_names(), metrics);
             let (live, refused) = taken;
             letters.push(refused);
             Counted { live, sealed, ticks: None, progress: None }
@@ -66,7 +66,7 @@ pub(super) fn kept_groups<'scope>(
             letters.push(refused);
             let dividing = Dividing { setup, sources, at, plan, late };
             let timed = divided(events, sealed, dividing, metrics.clone(), letters);
-            let (live, unusable) = contributions(timed.events, contributor, plan, Letters::new(setup), metrics);
+            let (live, unusable) = contributions(timed.events, counting, plan, Letters::new(setup), metrics);
             letters.push(unusable);
             Counted { live, sealed: timed.sealed, ticks: Some(timed.ticks), progress: Some(timed.progress) }
         }
@@ -97,17 +97,27 @@ struct Counted<'scope> {
     progress: Option<StreamVec<'scope, u64, Progress<Origin>>>,
 }
 
-/// Takes events apart where they lie: nobody needs them as records.
-struct OfEvents(Contributor);
+/// Takes events apart, and adds up what they give to groups.
+struct Counting {
+    contributor: Contributor,
+    combiner: Combiner<GroupKey, Fields>,
+}
 
-impl Take for OfEvents {
-    type Taken = (GroupKey, <Fields as Accumulator>::Input);
+/// Where they lie: nobody needs them as records.
+
+impl Take for Counting {
+    type Taken = GivenTo<GroupKey, Fields>;
 
     fn take(&mut self, raw: &Raw<'_>, mut give: impl FnMut(Self::Taken)) -> Result<Kind, String> {
         let Some(payload) = raw.payload else { return Err("deletion of a row, and rows have no key".to_owned()) };
         let write_key = |out: &mut Vec<u8>| raw.origin().write_json(out);
-        self.0.take_event(payload, write_key, |key, inputs| give((key, inputs)))?;
+        let Counting { contributor, combiner } = self;
+        contributor.take_event(payload, write_key, |key, inputs| combiner.add(key, inputs, &mut give))?;
         Ok(Kind::Row)
+    }
+
+    fn flush(&mut self, give: impl FnMut(Self::Taken)) {
+        self.combiner.flush(give);
     }
 }
 
@@ -177,7 +187,7 @@ fn divided<'scope>(
 /// Takes from events what they give to groups; the second output has the dead letters of those of which that can not be taken.
 fn contributions<'scope>(
     events: StreamVec<'scope, u64, Record>,
-    mut contributor: Contributor,
+    counting: Counting,
     plan: &AggregatePlan,
     of: Letters,
     metrics: Arc<TableMetrics>,
@@ -189,6 +199,7 @@ fn contributions<'scope>(
     let (letters, letters_stream) = builder.new_output();
     let mut usable = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(usable);
     let mut letters = OutputBuilder::<_, CapacityContainerBuilder<Vec<RowDiff>>>::from(letters);
+    let Counting { mut contributor, mut combiner } = counting;
     builder.build(move |_| {
         move |_| {
             let (mut usable, mut letters) = (usable.activate(), letters.activate());
@@ -197,13 +208,15 @@ fn contributions<'scope>(
                 let mut dead = 0;
                 for record in data.flat_map(|d| d.drain(..)) {
                     let event = Row::Record(record);
-                    if let Err(reason) = contributor.take(&event, |key, inputs| usable.give((key, inputs)))
+                    if let Err(reason) =
+                        contributor.take(&event, |key, inputs| combiner.add(key, inputs, |given| usable.give(given)))
                         && let Row::Record(record) = &event
                     {
                         dead += 1;
                         letters.give((of.of(record, reason), *time.time(), 1));
                     }
                 }
+                combiner.flush(|given| usable.give(given));
                 metrics.applied.fetch_sub(dead, Relaxed);
                 metrics.dead_letters.fetch_add(dead, Relaxed);
             });

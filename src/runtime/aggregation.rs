@@ -47,11 +47,11 @@ pub(super) fn groups_of<'scope>(
         None => aggregate(contributions, options, move |key, group: &Group<Fields>| Some(results.row(key, group))),
         Some(WindowSpec { windows: Windows::Sessions { gap_ns }, .. }) => {
             let by_time = contributions.map(|(GroupKey { by, window }, inputs)| {
-                let at_ns = window.expect("rows of sessions have times").start_ns;
+                let at_ns = window.expect("rows of sessions have times").start_ns();
                 (GroupKey { by, window: None }, (at_ns, inputs))
             });
             sessions(by_time, gap_ns, options, move |key: &GroupKey, session: Session, group: &Group<Fields>| {
-                let window = Some(Window { start_ns: session.start, end_ns: session.end });
+                let window = Some(Window::new(session.start, session.end));
                 Some(results.row(&GroupKey { by: key.by.clone(), window }, group))
             })
         }

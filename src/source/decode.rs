@@ -30,6 +30,9 @@ pub trait Take: 'static {
     /// # Errors
     /// The first reason why the record can not be processed, for people. Nothing was given then.
     fn take(&mut self, raw: &Raw<'_>, give: impl FnMut(Self::Taken)) -> Result<Kind, String>;
+
+    /// Gives what it has held back of the records of a message.
+    fn flush(&mut self, _give: impl FnMut(Self::Taken)) {}
 }
 
 /// What a record is to a table.
@@ -167,6 +170,7 @@ pub fn decode<'scope, T: Take>(
                     }
                     counts.report(&metrics);
                 }
+                of.flush(|record| taken.give(record));
             });
         }
     });

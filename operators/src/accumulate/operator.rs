@@ -5,22 +5,19 @@ use std::hash::Hash;
 use differential_dataflow::VecCollection;
 use timely::ExchangeData;
 use timely::dataflow::StreamVec;
-use timely::dataflow::operators::vec::Map;
 
 use super::accumulation::Accumulation;
+use super::combiner::GivenTo;
 use super::state::State;
-use crate::aggregate::{Accumulator, partial};
+use crate::aggregate::Accumulator;
 use crate::route::Route;
 use crate::table::shell::{Folded, fold};
 use crate::table::{TableChange, TableInput, TableOptions};
 
-/// What an accumulation reads: events, each with the key of its group and what it gives to it, and pieces of groups.
-pub type AccumulateInput<'scope, C, V> = TableInput<
-    'scope,
-    (<C as Accumulation>::Key, <<C as Accumulation>::Of as Accumulator>::Input),
-    V,
-    <C as Accumulation>::Piece,
->;
+/// What an accumulation reads: what events give to groups, as [`combine`](super::combine()) or a [`Combiner`](super::Combiner) has
+/// it, and pieces of groups.
+pub type AccumulateInput<'scope, C, V> =
+    TableInput<'scope, GivenTo<<C as Accumulation>::Key, <C as Accumulation>::Of>, V, <C as Accumulation>::Piece>;
 
 /// What an accumulation puts out.
 pub struct Accumulated<'scope, C: Accumulation> {
@@ -47,7 +44,7 @@ pub struct Accumulated<'scope, C: Accumulation> {
 /// How many events there are of each kind, over a restart:
 ///
 /// ```
-/// use flowstone_operators::accumulate::{Accumulated, Accumulation, accumulate};
+/// use flowstone_operators::accumulate::{Accumulated, Accumulation, accumulate, combine};
 /// use flowstone_operators::aggregate::Group;
 /// use flowstone_operators::table::{Keyed, TableChange, TableInput, TableOptions};
 /// use timely::dataflow::operators::{Input, Inspect, ToStream};
@@ -87,7 +84,7 @@ pub struct Accumulated<'scope, C: Accumulation> {
 ///         // An earlier run has counted four events of kind 7.
 ///         let sealed = Some((1_u64, Count(7, 4))).to_stream(scope).container::<Vec<_>>();
 ///         let reveals = None::<()>.to_stream(scope).container::<Vec<_>>();
-///         let input_of_table = TableInput { live, sealed, reveals, ticks: None };
+///         let input_of_table = TableInput { live: combine(live), sealed, reveals, ticks: None };
 ///         let Accumulated { rows, .. } = accumulate(input_of_table, TableOptions::default(), Counts);
 ///         rows.inspect(move |(row, epoch, diff)| seen.send((row.clone(), *epoch, *diff)).unwrap());
 ///         input
@@ -110,12 +107,9 @@ where
     C: Accumulation,
     C::Key: ExchangeData + Ord + Hash + Route,
     C::Of: ExchangeData,
-    <C::Of as Accumulator>::Input: 'static,
+    <C::Of as Accumulator>::Input: ExchangeData,
     V: Clone + 'static,
 {
-    let TableInput { live, sealed, reveals, ticks } = input;
-    let live = partial(live, |(key, input), epoch| (key, input, epoch, 1)).map(|(key, group, _)| (key, group));
-    let input = TableInput { live, sealed, reveals, ticks };
     let Folded { rows, changes, .. } = fold("Accumulate", input, options, State::new(of));
     Accumulated { rows, changes }
 }

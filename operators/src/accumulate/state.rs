@@ -10,6 +10,7 @@ use hashbrown::hash_map::Entry;
 use hashbrown::hash_table;
 
 use super::accumulation::Accumulation;
+use super::combiner::{Given, GivenTo};
 use crate::aggregate::Group;
 use crate::route::Route;
 use crate::table::fold::Fold;
@@ -107,7 +108,7 @@ fn replace<R: Keyed, S>(before: Option<&R>, now: &R, out: &mut impl Output<R, S>
 }
 
 impl<C: Accumulation> Fold<C::Row> for State<C> {
-    type Live = (C::Key, Group<C::Of>);
+    type Live = GivenTo<C::Key, C::Of>;
     type State = C::Piece;
     type Arrived = ByKey<C>;
     type Refusal = Infallible;
@@ -117,10 +118,11 @@ impl<C: Accumulation> Fold<C::Row> for State<C> {
         key.route()
     }
 
-    fn arrive(arrived: &mut ByKey<C>, (key, change): Self::Live) {
-        match arrived.entry(key) {
-            Entry::Vacant(entry) => drop(entry.insert(change)),
-            Entry::Occupied(mut entry) => entry.get_mut().merge(change),
+    fn arrive(arrived: &mut ByKey<C>, (key, given): Self::Live) {
+        let group = arrived.entry(key).or_default();
+        match given {
+            Given::One(input) => group.add(input, 1),
+            Given::Sum(sum) => group.merge(sum),
         }
     }
 

@@ -24,22 +24,23 @@ const UNTRIED_ROWS: usize = 1 << 18;
 pub(crate) type Partial<K, A> = (K, Group<A>, u64);
 
 /// Whether to look for rows of the same group. It pays if two of them are found in three, or more.
-#[derive(Default)]
-struct Trial {
+#[derive(Debug, Default)]
+pub(crate) struct Trial {
     rows: usize,
     /// Rows that are sent on before it is tried again.
     untried: usize,
 }
 
 impl Trial {
-    fn row(&mut self) -> bool {
+    /// Takes note of a row; says whether to hold it back.
+    pub(crate) fn row(&mut self) -> bool {
         self.rows += 1;
         self.untried = self.untried.saturating_sub(1);
         self.untried == 0
     }
 
     /// So many groups were made of the rows since the last end.
-    fn end(&mut self, groups: usize) {
+    pub(crate) fn end(&mut self, groups: usize) {
         if groups * 3 > self.rows * 2 {
             self.untried = UNTRIED_ROWS;
         }

@@ -115,10 +115,8 @@ impl Reader {
         if keys.is_empty() {
             return Ok(());
         }
-        let mut inputs = Inputs::new();
-        for function in functions {
-            inputs.push(function.item(json, places, &write_key, strings)?);
-        }
+        let items = functions.iter().map(|function| function.item(json, places, &write_key, strings));
+        let inputs = items.collect::<Result<Inputs, String>>()?;
         let Some((spec, at)) = window else {
             give_each(keys, inputs, |by, inputs| each(GroupKey { by, window: None }, inputs));
             return Ok(());

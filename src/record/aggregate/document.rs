@@ -79,9 +79,9 @@ impl Results {
         }
         if let Some(window) = key.window {
             out.extend_from_slice(b",\"window_start_ns\":");
-            write_integer(window.start_ns, out);
+            write_integer(window.start_ns(), out);
             out.extend_from_slice(b",\"window_end_ns\":");
-            write_integer(window.end_ns, out);
+            write_integer(window.end_ns(), out);
         }
         for (label, function, place) in &self.compute {
             out.push(b',');

@@ -1,11 +1,9 @@
 //! What is known of a group, function by function.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use flowstone_operators::aggregate::{Accumulator, Bag, Sum};
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use super::ranked::Ranked;
@@ -13,7 +11,7 @@ use super::value::Value;
 use crate::record::decimal::Decimal;
 
 /// What a row gives to one function.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Item {
     /// It lacks the field.
     Nothing,
@@ -22,7 +20,7 @@ pub(crate) enum Item {
     Value(Value),
     /// A value of a histogram, so many times.
     Named(SmolStr, i64),
-    Several(Arc<[Item]>),
+    Several(Box<[Item]>),
     Ranked(Box<Ranked>),
     /// Of events, which are never taken back, no more is kept than what is shown: the least value, or the greatest one,
     Least(Value),
@@ -34,7 +32,7 @@ pub(crate) enum Item {
 }
 
 /// What a row gives to the functions that read a field, in their order.
-pub(crate) type Inputs = SmallVec<[Item; 2]>;
+pub(crate) type Inputs = Box<[Item]>;
 
 /// What is known of the values of one function. It is `Empty` until there is one.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -56,7 +54,7 @@ pub(crate) enum Field {
 
 /// What is known of a group: its functions that read a field, in their order.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Fields(SmallVec<[Field; 1]>);
+pub(crate) struct Fields(Box<[Field]>);
 
 impl Fields {
     /// Of the function at this place.
@@ -69,11 +67,19 @@ impl Fields {
         &self.0
     }
 
+    /// Makes sure that there are so many.
+    #[inline]
+    fn reserve(&mut self, functions: usize) {
+        if self.0.len() < functions {
+            let mut fields = std::mem::take(&mut self.0).into_vec();
+            fields.resize(functions, Field::Empty);
+            self.0 = fields.into();
+        }
+    }
+
     /// Of the function at this place.
     pub(super) fn get_mut(&mut self, place: usize) -> &mut Field {
-        if self.0.len() <= place {
-            self.0.resize(place + 1, Field::Empty);
-        }
+        self.reserve(place + 1);
         &mut self.0[place]
     }
 }
@@ -134,7 +140,7 @@ impl Field {
                     values.insert(value);
                 }
             }
-            Item::Several(items) => items.iter().for_each(|item| self.add(item.clone(), times)),
+            Item::Several(items) => items.into_iter().for_each(|item| self.add(item, times)),
         }
     }
 
@@ -175,9 +181,7 @@ impl Accumulator for Fields {
     type Input = Inputs;
 
     fn add(&mut self, inputs: Inputs, times: i64) {
-        if self.0.len() < inputs.len() {
-            self.0.resize(inputs.len(), Field::Empty);
-        }
+        self.reserve(inputs.len());
         self.0.iter_mut().zip(inputs).for_each(|(field, item)| field.add(item, times));
     }
 

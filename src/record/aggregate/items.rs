@@ -1,7 +1,5 @@
 //! What a row gives to one function.
 
-use std::sync::Arc;
-
 use smallvec::SmallVec;
 
 use super::condition::Met;
@@ -89,7 +87,7 @@ impl Taker {
 /// What a row gives that is never taken back.
 fn of_event(item: Item, function: &Function) -> Item {
     match (item, function) {
-        (Item::Several(items), _) => Item::Several(items.iter().map(|item| of_event(item.clone(), function)).collect()),
+        (Item::Several(items), _) => Item::Several(items.into_iter().map(|item| of_event(item, function)).collect()),
         (Item::Value(value), Function::Min(_)) => Item::Least(value),
         (Item::Value(value), Function::Max(_)) => Item::Greatest(value),
         (Item::Value(value), _) => Item::Member(value),
@@ -129,7 +127,7 @@ fn values(
 const MOST_TIMES: i64 = 1_000_000_000_000;
 
 /// A histogram that was made elsewhere: names and whole numbers.
-fn counts(json: &str, places: &Places, at: PlaceId, strings: &mut Interner) -> Result<Arc<[Item]>, String> {
+fn counts(json: &str, places: &Places, at: PlaceId, strings: &mut Interner) -> Result<Box<[Item]>, String> {
     let mut items = Vec::new();
     for member in sonic_rs::to_object_iter(json) {
         let (name, value) = member.map_err(|_| places.wrong(at, "an object", json))?;

@@ -131,7 +131,7 @@ impl Kept {
         match (key.window, value) {
             (None, None) => encode_key(&key.by, &mut self.key),
             (window, value) => {
-                let bounds = window.map(|Window { start_ns, end_ns }| [start_ns, end_ns].map(ScalarRef::Int));
+                let bounds = window.map(|window| window.bounds_ns().map(ScalarRef::Int));
                 let value = value.map(|(place, name)| [ScalarRef::Int(place as i64), ScalarRef::Str(name)]);
                 let count = self.group_parts() + if value.is_some() { 2 } else { 0 };
                 let parts = key.by.parts().iter().map(Scalar::as_ref);
@@ -212,7 +212,7 @@ impl Accumulation for Kept {
 
     fn final_at(&self, key: &GroupKey) -> Option<i64> {
         let is_final = self.window.as_ref().is_some_and(|window| window.late.is_some());
-        key.window.filter(|_| is_final).map(|window| window.end_ns)
+        key.window.filter(|_| is_final).map(Window::end_ns)
     }
 
     fn pieces(&mut self, key: &GroupKey, group: &Group<Fields>, mut note: impl FnMut(Piece)) {
@@ -233,7 +233,7 @@ impl Accumulation for Kept {
                 Some(ScalarRef::Int(bound)) => bound,
                 other => unreachable!("{WRITTEN_HERE}: {other:?}"),
             };
-            Window { start_ns: bound(self.by), end_ns: bound(0) }
+            Window::new(bound(self.by), bound(0))
         });
         GroupKey { by, window }
     }

@@ -79,7 +79,7 @@ impl WindowSpec {
             }
             Windows::Hopping { every_ns, .. } => each(Window::at(time_ns, *every_ns)),
             // What a row would be alone.
-            Windows::Sessions { gap_ns } => each(Window { start_ns: time_ns, end_ns: time_ns + gap_ns }),
+            Windows::Sessions { gap_ns } => each(Window::new(time_ns, time_ns + gap_ns)),
         }
     }
 
@@ -93,12 +93,12 @@ impl WindowSpec {
                 lengths_ns
                     .iter()
                     .filter(made_of_it)
-                    .for_each(|length_ns| push(Window::at(window.start_ns, *length_ns)));
+                    .for_each(|length_ns| push(Window::at(window.start_ns(), *length_ns)));
             }
             Windows::Hopping { length_ns, every_ns } if window.length_ns() == *every_ns && length_ns > every_ns => {
-                let last = window.start_ns;
+                let last = window.start_ns();
                 let starts = (0..length_ns / every_ns).rev().map(|n| last - n * every_ns);
-                starts.for_each(|start_ns| push(Window { start_ns, end_ns: start_ns + length_ns }));
+                starts.for_each(|start_ns| push(Window::new(start_ns, start_ns + length_ns)));
             }
             Windows::Hopping { .. } | Windows::Sessions { .. } => {}
         }
@@ -140,7 +140,7 @@ mod tests {
             done += 1;
         }
         let windows = keys.into_iter().filter_map(|key| key.window).filter(|window| spec.is_shown(*window));
-        windows.map(|window| (window.start_ns, window.end_ns)).collect()
+        windows.map(|window| (window.start_ns(), window.end_ns())).collect()
     }
 
     #[test]

@@ -116,3 +116,36 @@ fn aggregation_is_measured_too() {
     assert_eq!(report["phases"][0]["epochs"], 10);
     assert_eq!(report["floor"]["results"], report["results_left"]);
 }
+
+/// `flowstone bench nexmark` on a few events.
+fn nexmark(args: &[&str]) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("flowstone"));
+    command.args(["bench", "nexmark", "--events", "1000", "--rate", "20", "--repetitions", "1"]);
+    command.args(args).timeout(LIMIT);
+    command
+}
+
+#[test]
+fn queries_of_nexmark_are_measured_and_their_files_can_be_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("events");
+    let kept = ["--queries", "q2,q5", "--workers", "1,2", "--dir", dir.to_str().unwrap(), "--json"];
+    let report: Value = serde_json::from_slice(&nexmark(&kept).unwrap().stdout).unwrap();
+    let runs = report["runs"].as_array().unwrap();
+    let of: Vec<_> =
+        runs.iter().map(|run| (run["query"].as_str().unwrap(), run["workers"].as_u64().unwrap())).collect();
+    assert_eq!(of, [("q2", 1), ("q2", 2), ("q5", 1), ("q5", 2)]);
+    assert!(runs.iter().all(|run| run["events"] == 920 && run["events_per_s"].as_f64().unwrap() > 0.0), "{report}");
+    assert_eq!(runs[2]["rows"], runs[3]["rows"]);
+
+    let mut backfill = Command::new(assert_cmd::cargo::cargo_bin!("flowstone"));
+    let output = backfill.arg("backfill").arg(dir.join("q5.yaml")).arg("--json").timeout(LIMIT).unwrap().stdout;
+    let summary: Value = serde_json::from_slice(&output).unwrap();
+    assert_eq!(summary["sinks"]["out"]["upserts"], runs[2]["rows"], "{summary}");
+
+    let text = String::from_utf8(nexmark(&["--queries", "q11"]).unwrap().stdout).unwrap();
+    assert!(text.contains(" q11 ") && text.contains("all rows are those of the oracle; 1,000 events"), "{text}");
+    let unknown = nexmark(&["--queries", "q6"]).assert().code(2);
+    let stderr = String::from_utf8_lossy(&unknown.get_output().stderr).into_owned();
+    assert!(stderr.contains("could not use the setting queries: it must be some of q1, q2,"), "{stderr}");
+}

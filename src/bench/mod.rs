@@ -9,11 +9,13 @@
 //! ```
 //!
 //! Files are neither read nor written, and nothing is parsed or rendered: what is measured is the operator, and what timely
-//! takes to carry rows to and from it. The same settings give the same input on every machine.
+//! takes to carry rows to and from it. The same settings give the same input on every machine. `nexmark` is another kind: whole
+//! pipelines, from files to rendered documents.
 
 mod aggregate;
 mod fusion;
 mod history;
+mod nexmark;
 mod overlap;
 mod plot;
 mod report;
@@ -24,6 +26,9 @@ mod timing;
 
 pub use aggregate::{AggregateSettings, aggregate};
 pub use fusion::{Form, FusionSettings, fusion};
+pub use nexmark::{
+    Kind, NexmarkError, NexmarkReport, NexmarkSettings, QUERIES, Query, QueryRun, nexmark, steps as nexmark_steps,
+};
 pub use overlap::{OverlapSettings, overlap};
 pub use plot::plot;
 pub use report::{Floor, Phase, Repetition, Report};

@@ -24,6 +24,10 @@ pub(crate) enum Stream {
     Batch(usize),
     /// The centre of the vectors of a type and label with this hash.
     Centre(u64),
+    /// Auctions and those who bid.
+    Nexmark,
+    /// Where they bid.
+    Channels,
 }
 
 impl Stream {
@@ -36,6 +40,8 @@ impl Stream {
             Stream::Uniform => 3 << 40,
             Stream::Batch(position) => (4 << 40) + position as u64,
             Stream::Centre(hash) => 1 << 63 | hash,
+            Stream::Nexmark => 5 << 40,
+            Stream::Channels => 6 << 40,
         }
     }
 }
@@ -70,7 +76,7 @@ impl Draw {
         self.below(len as u64) as usize
     }
 
-    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.index(from.len())]
     }
 
@@ -151,7 +157,7 @@ impl Shares {
 }
 
 /// `base` to a power that is not negative: whole steps by multiplication, the fraction by repeated square roots.
-fn power(base: f64, exponent: f64) -> f64 {
+pub(crate) fn power(base: f64, exponent: f64) -> f64 {
     let whole = exponent as u32;
     let mut result = (0..whole).fold(1.0, |product, _| product * base);
     let (mut fraction, mut root) = (exponent - f64::from(whole), base);

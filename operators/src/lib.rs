@@ -16,6 +16,7 @@
 //! | [`mod@join`] | [`join`](join::join): rows of two collections with a key in common |
 //! | [`mod@lateness`] | [`lateness`](lateness::lateness): which events come too late, by a watermark of event time |
 //! | [`pace`] | whether those who take an output can follow |
+//! | `slots` | values by key, one after another in memory |
 //! | `timeline` | what is there in the time of one key, indexed: the state behind operators on intervals |
 //! | [`reaper`] | where state goes that nobody needs any more |
 //! | `testing` | a harness for laws, at any number of workers (with the feature `testing`) |
@@ -92,6 +93,7 @@ pub mod overlap;
 pub mod pace;
 pub mod reaper;
 pub mod route;
+mod slots;
 pub mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -76,7 +76,7 @@ pub(super) fn kept_groups<'scope>(
     let options = TableOptions { are_rows_known, ..options(setup, number, table) };
     let input = TableInput { live, sealed, reveals: sources.reveals.clone(), ticks };
     let Accumulated { rows, changes } = accumulate(input, options, Kept::new(&plan.spec));
-    let rows = rows.inner.map(|(group, epoch, diff)| (Row::Group(group.into()), epoch, diff));
+    let rows = rows.inner.map(|(group, epoch, diff)| (Row::Group(group.0), epoch, diff));
     let changes = changes.map(|change| match change {
         TableChange::Set(Piece(record)) => TableChange::Set(record),
         TableChange::Remove(Piece(record)) => TableChange::Remove(record),
@@ -97,13 +97,11 @@ struct Counted<'scope> {
     progress: Option<StreamVec<'scope, u64, Progress<Origin>>>,
 }
 
-/// Takes events apart, and adds up what they give to groups.
+/// Takes events apart where they lie, as nobody needs them as records, and adds up what they give to groups.
 struct Counting {
     contributor: Contributor,
     combiner: Combiner<GroupKey, Fields>,
 }
-
-/// Where they lie: nobody needs them as records.
 
 impl Take for Counting {
     type Taken = GivenTo<GroupKey, Fields>;

@@ -64,7 +64,7 @@ pub(super) fn groups_of<'scope>(
             })
         }
     };
-    let groups = groups.inner.map(|(group, epoch, diff)| (Row::Group(Arc::new(group)), epoch, diff));
+    let groups = groups.inner.map(|(group, epoch, diff)| (Row::Group(group.0), epoch, diff));
     (groups, unusable)
 }
 

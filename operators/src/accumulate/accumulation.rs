@@ -53,6 +53,11 @@ pub trait Accumulation: Send + 'static {
     /// Tells `note` all pieces of a group that is final.
     fn pieces(&mut self, _key: &Self::Key, _group: &Group<Self::Of>, _note: impl FnMut(Self::Piece)) {}
 
+    /// Whether the piece is the one that each group has, with the number of its events. The others are those of values.
+    fn is_first(&self, _piece: &Self::Piece) -> bool {
+        true
+    }
+
     /// The key of a piece's group.
     fn key_of_piece(&self, piece: &Self::Piece) -> Self::Key;
 

@@ -6,96 +6,127 @@ use std::convert::Infallible;
 
 use hashbrown::HashMap;
 use hashbrown::HashTable;
-use hashbrown::hash_map::Entry;
 use hashbrown::hash_table;
 
 use super::accumulation::Accumulation;
 use super::combiner::{Given, GivenTo};
 use crate::aggregate::Group;
 use crate::route::Route;
+use crate::slots::Slots;
 use crate::table::fold::Fold;
 use crate::table::outcome::{Found, Output};
 use crate::table::{Keyed, TableChange, Tick};
 
 /// Groups by key.
-type ByKey<C> = HashMap<<C as Accumulation>::Key, Group<<C as Accumulation>::Of>>;
+type ByKey<C> = Slots<<C as Accumulation>::Key, Group<<C as Accumulation>::Of>>;
 
-/// What the groups of one worker come to.
+/// What the groups of one worker come to. One without events is not there.
 pub(super) struct State<C: Accumulation> {
     of: C,
     groups: ByKey<C>,
     /// Of groups that come to be final, when.
     ends: BTreeMap<i64, Vec<C::Key>>,
-    /// Pieces that are being loaded, the newest of each key: `(hash, epoch, piece)`.
-    loading: HashTable<(u64, u64, C::Piece)>,
+    loading: Loading<C::Piece>,
+}
+
+/// What is known of the pieces that are being loaded.
+struct Loading<P> {
+    /// By slot: the epoch of the group's newest piece, of those that are in place at once.
+    epochs: Vec<u64>,
+    /// The others, the newest of each key: `(hash, epoch, piece)`.
+    others: HashTable<(u64, u64, P)>,
+}
+
+impl<P> Default for Loading<P> {
+    fn default() -> Self {
+        Loading { epochs: Vec::new(), others: HashTable::new() }
+    }
+}
+
+impl<P: Keyed> Loading<P> {
+    fn add(&mut self, epoch: u64, piece: P) {
+        let hash = piece.key_hash();
+        let same = |(other, _, loaded): &(u64, u64, P)| *other == hash && loaded.same_key(&piece);
+        match self.others.entry(hash, same, |(hash, ..)| *hash) {
+            hash_table::Entry::Vacant(vacant) => drop(vacant.insert((hash, epoch, piece))),
+            hash_table::Entry::Occupied(mut occupied) if occupied.get().1 <= epoch => {
+                *occupied.get_mut() = (hash, epoch, piece);
+            }
+            hash_table::Entry::Occupied(_) => (),
+        }
+    }
 }
 
 impl<C: Accumulation> State<C> {
     pub(super) fn new(of: C) -> Self {
-        State { of, groups: HashMap::new(), ends: BTreeMap::new(), loading: HashTable::new() }
+        State { of, groups: Slots::default(), ends: BTreeMap::new(), loading: Loading::default() }
     }
 
-    /// Adds a change to a group, and shows what that makes of it.
-    fn change(&mut self, key: C::Key, change: Group<C::Of>, out: &mut impl Output<C::Row, C::Piece>) {
+    /// Adds changes to groups, and shows what that makes of these.
+    fn change(
+        &mut self,
+        changes: impl Iterator<Item = (C::Key, Group<C::Of>)>,
+        out: &mut impl Output<C::Row, C::Piece>,
+    ) {
+        let State { of, groups, ends, .. } = self;
         let looks = out.looks();
-        match self.groups.entry(key) {
-            Entry::Vacant(entry) => {
-                let mut group = Group::default();
-                self.of.add(entry.key(), &mut group, change, |piece| out.note(TableChange::Set(piece)));
-                match looks {
-                    true => out.show(&self.of.row(entry.key(), &group), 1),
-                    false => out.grow(1),
-                }
-                if let Some(end) = self.of.final_at(entry.key()) {
-                    self.ends.entry(end).or_default().push(entry.key().clone());
-                }
-                entry.insert(group);
+        groups.slots(changes, Group::default, glance, |key, group, change| {
+            let is_new = group.rows == 0;
+            let before = (looks && !is_new).then(|| of.row(key, group));
+            of.add(key, group, change, |piece| out.note(TableChange::Set(piece)));
+            match looks {
+                true => replace(before.as_ref(), &of.row(key, group), out),
+                false => out.grow(isize::from(is_new)),
             }
-            Entry::Occupied(mut entry) => {
-                let before = looks.then(|| self.of.row(entry.key(), entry.get()));
-                let key = entry.key().clone();
-                self.of.add(&key, entry.get_mut(), change, |piece| out.note(TableChange::Set(piece)));
-                if let Some(before) = before {
-                    replace(Some(&before), &self.of.row(&key, entry.get()), out);
-                }
+            if is_new && let Some(end) = of.final_at(key) {
+                ends.entry(end).or_default().push(key.clone());
             }
-        }
+        });
     }
 
     /// Repeats what an epoch had made of groups.
     fn repeat_epoch(&mut self, pieces: impl Iterator<Item = C::Piece>, out: &mut impl Output<C::Row, C::Piece>) {
+        let State { of, groups, ends, .. } = self;
         let looks = out.looks();
-        let mut touched: HashMap<C::Key, Option<C::Row>> = HashMap::new();
+        let mut touched: HashMap<usize, Option<C::Row>> = HashMap::new();
         let mut gone = Vec::new();
         for piece in pieces {
-            if self.of.is_gone(&piece) {
-                gone.push(self.of.key_of_piece(&piece));
+            let key = of.key_of_piece(&piece);
+            if of.is_gone(&piece) {
+                gone.push(key);
                 continue;
             }
-            let key = self.of.key_of_piece(&piece);
-            if !touched.contains_key(&key) {
-                let State { of, groups, .. } = self;
-                let before = groups.get(&key).filter(|_| looks).map(|group| of.row(&key, group));
-                if !looks && !self.groups.contains_key(&key) {
+            let slot = groups.slot(key, Group::default);
+            let (key, group) = groups.at(slot);
+            touched.entry(slot).or_insert_with(|| {
+                if group.rows > 0 {
+                    return looks.then(|| of.row(key, group));
+                }
+                if !looks {
                     out.grow(1);
                 }
-                touched.insert(key.clone(), before);
-            }
-            if !self.groups.contains_key(&key)
-                && let Some(end) = self.of.final_at(&key)
-            {
-                self.ends.entry(end).or_default().push(key.clone());
-            }
-            self.of.restore(&piece, self.groups.entry(key).or_default());
+                of.final_at(key).into_iter().for_each(|end| ends.entry(end).or_default().push(key.clone()));
+                None
+            });
+            of.restore(&piece, group);
         }
         if looks {
-            for (key, before) in touched {
-                replace(before.as_ref(), &self.of.row(&key, &self.groups[&key]), out);
+            for (slot, before) in touched {
+                let (key, group) = groups.at(slot);
+                replace(before.as_ref(), &of.row(key, group), out);
             }
         }
         // Final: who was shown them keeps them.
-        gone.iter().for_each(|key| out.grow(-isize::from(self.groups.remove(key).is_some())));
+        for key in gone {
+            let slot = groups.find(&key);
+            out.grow(-isize::from(slot.map(|slot| groups.remove(slot)).is_some()));
+        }
     }
+}
+
+/// Reads something of a group, so that it is fetched.
+fn glance<A>(group: &Group<A>) -> u64 {
+    group.rows.cast_unsigned()
 }
 
 /// Shows that a row has come to be another one.
@@ -118,25 +149,28 @@ impl<C: Accumulation> Fold<C::Row> for State<C> {
         key.route()
     }
 
-    fn arrive(arrived: &mut ByKey<C>, (key, given): Self::Live) {
-        let group = arrived.entry(key).or_default();
-        match given {
+    fn arrive(arrived: &mut ByKey<C>, records: impl Iterator<Item = Self::Live>) {
+        arrived.slots(records, Group::default, glance, |_, group, given| match given {
             Given::One(input) => group.add(input, 1),
             Given::Sum(sum) => group.merge(sum),
-        }
+        });
     }
 
     fn close(&mut self, _epoch: u64, arrived: ByKey<C>, out: &mut impl Output<C::Row, C::Piece>) -> Found {
         let (mut level, mut larger) = (arrived, Vec::new());
         while !level.is_empty() {
-            let mut above: ByKey<C> = HashMap::new();
-            for (key, change) in level {
-                self.of.above(&key, &mut larger);
-                larger.drain(..).for_each(|key| above.entry(key).or_default().merge(change.clone()));
-                if self.of.is_kept(&key) {
-                    self.change(key, change, out);
+            let mut above = ByKey::<C>::default();
+            let mut added = Vec::new();
+            for changes in level.chunks() {
+                for (key, change) in changes {
+                    self.of.above(key, &mut larger);
+                    added.extend(larger.drain(..).map(|key| (key, change)));
                 }
+                above.slots(added.drain(..), Group::default, glance, |_, group, change| group.merge(change.clone()));
             }
+            drop(added);
+            let kept: Vec<_> = level.drain().filter(|(key, _)| self.of.is_kept(key)).collect();
+            self.change(kept.into_iter(), out);
             level = above;
         }
         Found::default()
@@ -151,7 +185,8 @@ impl<C: Accumulation> Fold<C::Row> for State<C> {
         while let Some(end) = self.ends.first_entry().filter(|end| *end.key() <= watermark) {
             for key in end.remove() {
                 // One that a replay has let go of is still among the ends.
-                let Some(group) = self.groups.remove(&key) else { continue };
+                let Some(slot) = self.groups.find(&key) else { continue };
+                let (key, group) = self.groups.remove(slot);
                 self.of.pieces(&key, &group, |piece| out.note(TableChange::Remove(piece)));
                 out.grow(-1);
             }
@@ -161,25 +196,41 @@ impl<C: Accumulation> Fold<C::Row> for State<C> {
     }
 
     fn load(&mut self, epoch: u64, piece: C::Piece) {
-        let hash = piece.key_hash();
-        let same = |(other, _, loaded): &(u64, u64, C::Piece)| *other == hash && loaded.same_key(&piece);
-        match self.loading.entry(hash, same, |(hash, ..)| *hash) {
-            hash_table::Entry::Vacant(vacant) => drop(vacant.insert((hash, epoch, piece))),
-            hash_table::Entry::Occupied(mut occupied) if occupied.get().1 <= epoch => {
-                *occupied.get_mut() = (hash, epoch, piece);
-            }
-            hash_table::Entry::Occupied(_) => (),
+        let State { of, groups, loading, .. } = self;
+        if !of.is_first(&piece) {
+            loading.add(epoch, piece);
+            return;
+        }
+        let slot = groups.slot(of.key_of_piece(&piece), Group::default);
+        if slot == loading.epochs.len() {
+            loading.epochs.push(0);
+        }
+        if loading.epochs[slot] > epoch {
+            return;
+        }
+        loading.epochs[slot] = epoch;
+        let (_, group) = groups.at(slot);
+        match of.is_gone(&piece) {
+            true => *group = Group::default(),
+            false => of.restore(&piece, group),
         }
     }
 
     fn settle(&mut self) {
         let State { of, groups, ends, loading } = self;
-        for (_, _, piece) in std::mem::take(loading) {
-            if !of.is_gone(&piece) {
-                of.restore(&piece, groups.entry(of.key_of_piece(&piece)).or_default());
+        let Loading { others, .. } = std::mem::take(loading);
+        for slot in (0..groups.len()).rev() {
+            if groups.at(slot).1.rows == 0 {
+                groups.remove(slot);
             }
         }
-        for (key, end) in groups.keys().filter_map(|key| Some((key, of.final_at(key)?))) {
+        for (_, _, piece) in others {
+            if !of.is_gone(&piece) {
+                let slot = groups.slot(of.key_of_piece(&piece), Group::default);
+                of.restore(&piece, groups.at(slot).1);
+            }
+        }
+        for (key, end) in groups.iter().filter_map(|(key, _)| Some((key, of.final_at(key)?))) {
             ends.entry(end).or_default().push(key.clone());
         }
     }
@@ -196,7 +247,9 @@ impl<C: Accumulation> Fold<C::Row> for State<C> {
 
     fn get(&mut self, row: &C::Row) -> Option<C::Row> {
         let key = self.of.key_of_row(row);
-        self.groups.get(&key).map(|group| self.of.row(&key, group))
+        let State { of, groups, .. } = self;
+        let slot = groups.find(&key)?;
+        groups.get(slot).map(|(key, group)| of.row(key, group))
     }
 
     fn iter(&mut self) -> impl Iterator<Item = C::Row> {

@@ -1,22 +1,19 @@
 //! The state of an aggregation, and what an epoch changes.
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 
-use hashbrown::hash_table::Entry;
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hashbrown::HashMap;
 
 use super::accumulator::Accumulator;
 use super::group::Group;
+use crate::slots::{Slots, number};
 
 /// What the groups of one worker come to, and what the epoch under way changes of them.
 ///
 /// A row is looked up once: its group knows where its change is. Changes lie one after another, in the order in which groups
 /// were touched first, and what is left to do when the epoch is complete touches no table.
 pub(super) struct Groups<K, A> {
-    slots: Vec<Slot<K, A>>,
-    /// Where the slots of keys are.
-    places: HashTable<Place>,
-    hashing: DefaultHashBuilder,
+    slots: Slots<K, Slot<A>>,
     changes: Vec<Change<A>>,
     /// So many of `changes` have been added to those above them.
     passed: usize,
@@ -28,19 +25,12 @@ pub(super) struct Groups<K, A> {
     larger: Vec<K>,
 }
 
-struct Slot<K, A> {
-    key: K,
+struct Slot<A> {
     group: Group<A>,
     /// The place of its change, or `NONE`.
     change: u32,
     /// Where the last one of those above it was, and probably still is: then it need not be looked up.
     above: u32,
-}
-
-/// With a part of the hash, so that a growing table need not look at keys.
-struct Place {
-    hash: u32,
-    slot: u32,
 }
 
 struct Change<A> {
@@ -62,9 +52,7 @@ pub(super) type Changes<K, A> = HashMap<K, Group<A>>;
 impl<K: Hash + Eq, A: Accumulator> Groups<K, A> {
     pub(super) fn new() -> Self {
         Groups {
-            slots: Vec::new(),
-            places: HashTable::new(),
-            hashing: DefaultHashBuilder::default(),
+            slots: Slots::default(),
             changes: Vec::new(),
             passed: 0,
             done: 0,
@@ -80,20 +68,20 @@ impl<K: Hash + Eq, A: Accumulator> Groups<K, A> {
     /// Takes in what readers of the results know, in any pieces.
     pub(super) fn load(&mut self, key: K) -> &mut Group<A> {
         let slot = self.slot(key);
-        &mut self.slots[slot].group
+        &mut self.slots.at(slot).1.group
     }
 
     /// All is loaded: groups that have come and gone meanwhile are no more, and those above others are known, too.
     pub(super) fn settle(&mut self, above: &impl Fn(&K, &mut Vec<K>)) {
         for slot in (0..self.slots.len()).rev() {
-            if self.slots[slot].group.rows == 0 {
-                self.remove(slot);
+            if self.slots.at(slot).1.group.rows == 0 {
+                self.slots.remove(slot);
             }
         }
         for slot in 0..self.slots.len() {
-            let group = std::mem::take(&mut self.slots[slot].group);
+            let group = std::mem::take(&mut self.slots.at(slot).1.group);
             self.pass_on(slot, &group, above);
-            self.slots[slot].group = group;
+            self.slots.at(slot).1.group = group;
         }
         while self.finish_next(above, true, &mut |_, _| None::<()>, |(), _| {}) {}
     }
@@ -105,7 +93,7 @@ impl<K: Hash + Eq, A: Accumulator> Groups<K, A> {
     }
 
     fn change_at(&mut self, slot: usize) -> &mut Group<A> {
-        let known = &mut self.slots[slot].change;
+        let known = &mut self.slots.at(slot).1.change;
         // What has been passed on stays what it was.
         if *known == NONE || (*known as usize) < self.passed {
             *known = number(self.changes.len());
@@ -133,7 +121,7 @@ impl<K: Hash + Eq, A: Accumulator> Groups<K, A> {
             return false;
         };
         let (slot, change) = (next.slot as usize, std::mem::take(&mut next.of));
-        let Slot { key, group, change: known, .. } = &mut self.slots[slot];
+        let (key, Slot { group, change: known, .. }) = self.slots.at(slot);
         if *known as usize == self.done {
             *known = NONE;
         }
@@ -170,8 +158,8 @@ impl<K: Hash + Eq, A: Accumulator> Groups<K, A> {
         gone.sort_unstable_by(|a, b| b.cmp(a));
         gone.dedup();
         for slot in gone {
-            if self.slots[slot as usize].group.rows == 0 {
-                self.remove(slot as usize);
+            if self.slots.at(slot as usize).1.group.rows == 0 {
+                self.slots.remove(slot as usize);
             }
         }
     }
@@ -193,51 +181,18 @@ impl<K: Hash + Eq, A: Accumulator> Groups<K, A> {
     /// Adds to the groups above one what changes of it.
     fn pass_on(&mut self, slot: usize, change: &Group<A>, above: &impl Fn(&K, &mut Vec<K>)) {
         let mut larger = std::mem::take(&mut self.larger);
-        above(&self.slots[slot].key, &mut larger);
+        above(self.slots.at(slot).0, &mut larger);
         for key in larger.drain(..) {
-            let probably = self.slots[slot].above as usize;
-            let is_there = self.slots.get(probably).is_some_and(|slot| slot.key == key);
+            let probably = self.slots.at(slot).1.above as usize;
+            let is_there = self.slots.get(probably).is_some_and(|(other, _)| *other == key);
             let place = if is_there { probably } else { self.slot(key) };
-            self.slots[slot].above = number(place);
+            self.slots.at(slot).1.above = number(place);
             self.change_at(place).merge(change.clone());
         }
         self.larger = larger;
     }
 
     fn slot(&mut self, key: K) -> usize {
-        let Groups { slots, places, hashing, .. } = self;
-        let hash = hashing.hash_one(&key) as u32;
-        let is_it = |place: &Place| place.hash == hash && slots[place.slot as usize].key == key;
-        match places.entry(spread(hash), is_it, |place| spread(place.hash)) {
-            Entry::Occupied(place) => place.get().slot as usize,
-            Entry::Vacant(place) => {
-                let slot = slots.len();
-                place.insert(Place { hash, slot: number(slot) });
-                slots.push(Slot { key, group: Group::default(), change: NONE, above: NONE });
-                slot
-            }
-        }
+        self.slots.slot(key, || Slot { group: Group::default(), change: NONE, above: NONE })
     }
-
-    /// The last slot takes the place of the one that goes.
-    fn remove(&mut self, slot: usize) {
-        let hash = self.hashing.hash_one(&self.slots[slot].key) as u32;
-        let place = self.places.find_entry(spread(hash), |place| place.slot as usize == slot);
-        place.ok().expect("each slot has a place").remove();
-        let last = self.slots.len() - 1;
-        self.slots.swap_remove(slot);
-        let Some(moved) = self.slots.get(slot) else { return };
-        let hash = self.hashing.hash_one(&moved.key) as u32;
-        let place = self.places.find_mut(spread(hash), |place| place.slot as usize == last);
-        place.expect("each slot has a place").slot = number(slot);
-    }
-}
-
-/// The hash that the table is told: all of its bits depend on the part that is known.
-fn spread(hash: u32) -> u64 {
-    u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
-fn number(place: usize) -> u32 {
-    u32::try_from(place).ok().filter(|place| *place != NONE).expect("a worker has fewer than 2^32 groups")
 }

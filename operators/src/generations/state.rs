@@ -171,13 +171,13 @@ impl<R: Generational + Clone + Send + 'static> Fold<R> for Generations<R> {
         record.route()
     }
 
-    fn arrive(arrived: &mut Arrived<R>, record: R) {
-        match record.role() {
+    fn arrive(arrived: &mut Arrived<R>, records: impl Iterator<Item = R>) {
+        records.for_each(|record| match record.role() {
             Role::Free | Role::Row(_) => arrived.rows.offer(record),
             Role::Operation(number, Some(stage)) => arrived.operations.push((number, stage, record)),
             // It says nothing.
             Role::Operation(_, None) => (),
-        }
+        });
     }
 
     fn close(&mut self, epoch: u64, arrived: Arrived<R>, out: &mut impl Output<R>) -> Found {

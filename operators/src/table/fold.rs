@@ -21,8 +21,8 @@ pub(crate) trait Fold<R> {
     /// By which a record finds the worker that owns its key.
     fn route(record: &Self::Live) -> u64;
 
-    /// Takes a record in.
-    fn arrive(arrived: &mut Self::Arrived, record: Self::Live);
+    /// Takes records in.
+    fn arrive(arrived: &mut Self::Arrived, records: impl Iterator<Item = Self::Live>);
 
     /// Applies the records of an epoch. One that brings nothing changes nothing.
     fn close(&mut self, epoch: u64, arrived: Self::Arrived, out: &mut impl Output<R, Self::State>) -> Found;

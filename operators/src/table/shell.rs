@@ -188,7 +188,7 @@ where
                 if F::REFUSES {
                     epoch.noting.refused.get_or_insert_with(|| time.retain(2));
                 }
-                data.flat_map(|d| d.drain(..)).for_each(|record| F::arrive(&mut epoch.arrived.live, record));
+                F::arrive(&mut epoch.arrived.live, data.flat_map(|d| d.drain(..)));
             });
             sealed.for_each_time(|time, data| {
                 let epoch = open.entry(*time.time()).or_insert_with(|| Open::new(time.retain(0)));

@@ -3,10 +3,10 @@
 use smallvec::SmallVec;
 
 use super::children::OfChildren;
-use super::fan_out::FanOut;
+use super::fan_out::{FanOut, Keys};
 use super::fields::Inputs;
 use super::items::Taker;
-use super::key::GroupKey;
+use super::key::{GroupKey, Window};
 use super::places::{PlaceId, Places};
 use super::spec::AggregateSpec;
 use super::window::WindowSpec;
@@ -109,7 +109,7 @@ impl Reader {
         let Reader { places, fan_out, window, functions, strings } = self;
         let json = places.find(document).map_err(|error| error.to_string())?;
         let keys = match found {
-            Some(keys) => keys,
+            Some(keys) => Keys::Several(keys),
             None => fan_out.keys(json, places, strings)?,
         };
         if keys.is_empty() {
@@ -118,23 +118,18 @@ impl Reader {
         let items = functions.iter().map(|function| function.item(json, places, &write_key, strings));
         let inputs = items.collect::<Result<Inputs, String>>()?;
         let Some((spec, at)) = window else {
-            give_each(keys, inputs, |by, inputs| each(GroupKey { by, window: None }, inputs));
+            keys.give(inputs, |by, inputs| each(GroupKey { by, window: None }, inputs));
             return Ok(());
         };
         let time_ns = spec.read_ns(places.single(json, *at))?;
-        give_each(keys, inputs, |by, inputs| {
-            spec.smallest(time_ns, |window| {
-                each(GroupKey { by: by.clone(), window: Some(window) }, inputs.clone());
-            });
+        let mut windows: SmallVec<[Window; 1]> = SmallVec::new();
+        spec.smallest(time_ns, |window| windows.push(window));
+        let (last, others) = windows.split_last().expect("each time is in one");
+        keys.give(inputs, |by, inputs| {
+            let mut give = |by, window, inputs| each(GroupKey { by, window: Some(window) }, inputs);
+            others.iter().for_each(|window| give(by.clone(), *window, inputs.clone()));
+            give(by, *last, inputs);
         });
         Ok(())
     }
-}
-
-/// The last one gets the inputs themselves.
-#[inline]
-fn give_each(mut keys: SmallVec<[Key; 1]>, inputs: Inputs, mut each: impl FnMut(Key, Inputs)) {
-    let last = keys.pop().expect("there is one");
-    keys.into_iter().for_each(|key| each(key, inputs.clone()));
-    each(last, inputs);
 }

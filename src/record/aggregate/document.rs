@@ -25,19 +25,23 @@ pub struct Grouped {
     pub document: Arc<str>,
 }
 
-impl Keyed for Grouped {
+/// The row of a group. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GroupRow(pub(crate) Arc<Grouped>);
+
+impl Keyed for GroupRow {
     fn key_hash(&self) -> u64 {
         let mut hasher = Xxh3::new();
-        self.key.hash(&mut hasher);
+        self.0.key.hash(&mut hasher);
         hasher.finish()
     }
 
     fn same_key(&self, other: &Self) -> bool {
-        self.key == other.key
+        self.0.key == other.0.key
     }
 
     fn same_row(&self, other: &Self) -> bool {
-        self.document == other.document
+        self.0.document == other.0.document
     }
 }
 
@@ -69,7 +73,7 @@ impl Results {
     }
 
     /// The row of a group.
-    pub(crate) fn row(&mut self, key: &GroupKey, group: &Group<Fields>) -> Grouped {
+    pub(crate) fn row(&mut self, key: &GroupKey, group: &Group<Fields>) -> GroupRow {
         let out = &mut self.buffer;
         out.clear();
         for (label, part) in self.by.iter().zip(key.by.parts()) {
@@ -91,8 +95,13 @@ impl Results {
                 None => write_integer(group.rows, out),
             }
         }
-        let members = std::str::from_utf8(out.get(1..).unwrap_or_default()).expect("JSON text");
-        Grouped { key: key.clone(), document: ["{", members, "}"].concat().into() }
+        match out.first_mut() {
+            Some(comma) => *comma = b'{',
+            None => out.push(b'{'),
+        }
+        out.push(b'}');
+        let document = std::str::from_utf8(out).expect("JSON text").into();
+        GroupRow(Arc::new(Grouped { key: key.clone(), document }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::fields::Inputs;
 use super::places::{PlaceId, Places};
 use super::spec::AggregateSpec;
 use super::value::{text, wrong};
@@ -37,6 +38,32 @@ struct Field {
     path: FieldPath,
     /// Its place in `by`.
     place: usize,
+}
+
+/// The keys of a row's groups.
+pub(super) enum Keys {
+    /// No field fans out.
+    One(Key),
+    Several(SmallVec<[Key; 1]>),
+}
+
+impl Keys {
+    /// Gives `each` all of them with what the row gives; the last one gets the inputs themselves.
+    #[inline]
+    pub(super) fn give(self, inputs: Inputs, mut each: impl FnMut(Key, Inputs)) {
+        match self {
+            Keys::One(key) => each(key, inputs),
+            Keys::Several(mut keys) => {
+                let Some(last) = keys.pop() else { return };
+                keys.into_iter().for_each(|key| each(key, inputs.clone()));
+                each(last, inputs);
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Keys::Several(keys) if keys.is_empty())
+    }
 }
 
 /// Of one element, in the order of [`Axis::fields`].
@@ -83,17 +110,13 @@ impl FanOut {
     }
 
     /// The keys of a row's groups, each once.
-    pub(super) fn keys(
-        &self,
-        json: &str,
-        places: &Places,
-        strings: &mut Interner,
-    ) -> Result<SmallVec<[Key; 1]>, String> {
+    pub(super) fn keys(&self, json: &str, places: &Places, strings: &mut Interner) -> Result<Keys, String> {
         if let [axis] = self.axes.as_slice() {
             if axis.at.is_none() {
-                return axis.of_row(json, places, strings).map(|tuple| std::iter::once(self.key(tuple)).collect());
+                return axis.key_of_row(json, places, strings).map(Keys::One);
             }
-            return Ok(axis.tuples(json, places, strings)?.into_iter().map(|tuple| self.key(tuple)).collect());
+            let tuples = axis.tuples(json, places, strings)?;
+            return Ok(Keys::Several(tuples.into_iter().map(|tuple| self.key(tuple)).collect()));
         }
         let mut keys: Vec<Vec<Option<Scalar>>> = vec![vec![None; self.fields]];
         for axis in &self.axes {
@@ -109,7 +132,7 @@ impl FanOut {
             keys = keys.iter().flat_map(|key| tuples.iter().map(move |tuple| with(key, tuple))).collect();
         }
         let key = |parts: Vec<Option<Scalar>>| Key::Composite(parts.into_iter().flatten().collect());
-        Ok(keys.into_iter().map(key).collect())
+        Ok(Keys::Several(keys.into_iter().map(key).collect()))
     }
 }
 
@@ -138,6 +161,18 @@ impl Axis {
             return Err(format!("a row of more than {MOST_GROUPS} groups"));
         }
         Ok(tuples)
+    }
+
+    /// The key that the values of the row itself make.
+    #[inline]
+    fn key_of_row(&self, json: &str, places: &Places, strings: &mut Interner) -> Result<Key, String> {
+        match self.fields.as_slice() {
+            [Field { at: Some(at), path, .. }] => match places.single(json, *at) {
+                Some(value) => scalar(value, path, strings).map(Key::One),
+                None => Err(format!("no field {path}")),
+            },
+            _ => Ok(Key::Composite(self.of_row(json, places, strings)?.into_iter().collect())),
+        }
     }
 
     /// The values of the row itself.

@@ -16,7 +16,7 @@ use flowstone_operators::table::Keyed;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::document::{Grouped, Results};
+use super::document::{GroupRow, Results};
 use super::fields::{Field, Fields};
 use super::key::{GroupKey, Window};
 use super::ranked::Ranked;
@@ -183,14 +183,14 @@ impl Accumulation for Kept {
     type Key = GroupKey;
     type Of = Fields;
     type Piece = Piece;
-    type Row = Grouped;
+    type Row = GroupRow;
 
-    fn row(&mut self, key: &GroupKey, group: &Group<Fields>) -> Grouped {
+    fn row(&mut self, key: &GroupKey, group: &Group<Fields>) -> GroupRow {
         self.results.row(key, group)
     }
 
-    fn key_of_row(&self, row: &Grouped) -> GroupKey {
-        row.key.clone()
+    fn key_of_row(&self, row: &GroupRow) -> GroupKey {
+        row.0.key.clone()
     }
 
     fn above(&self, key: &GroupKey, larger: &mut Vec<GroupKey>) {
@@ -204,9 +204,18 @@ impl Accumulation for Kept {
     fn add(&mut self, key: &GroupKey, group: &mut Group<Fields>, change: Group<Fields>, mut note: impl FnMut(Piece)) {
         self.values(key, &group.of, &change.of, &mut note);
         group.merge(change);
-        self.payload.clear();
-        let fields: Vec<Small<'_>> = group.of.all().iter().map(Small::of).collect();
-        serde_json::to_writer(&mut self.payload, &(group.rows, fields)).expect("plain data becomes JSON");
+        let payload = &mut self.payload;
+        payload.clear();
+        payload.push(b'[');
+        write_integer(group.rows, payload);
+        payload.extend_from_slice(b",[");
+        for (place, field) in group.of.all().iter().enumerate() {
+            if place > 0 {
+                payload.push(b',');
+            }
+            serde_json::to_writer(&mut *payload, &Small::of(field)).expect("plain data becomes JSON");
+        }
+        payload.extend_from_slice(b"]]");
         note(self.piece(key, None));
     }
 
@@ -220,6 +229,10 @@ impl Accumulation for Kept {
         self.payload.clear();
         self.payload.push(b'0');
         note(self.piece(key, None));
+    }
+
+    fn is_first(&self, piece: &Piece) -> bool {
+        piece.0.key().parts().count() == self.group_parts()
     }
 
     fn key_of_piece(&self, piece: &Piece) -> GroupKey {

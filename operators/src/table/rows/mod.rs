@@ -248,8 +248,8 @@ impl<R: Versioned + Clone + Send + 'static> Fold<R> for Rows<R> {
         record.route()
     }
 
-    fn arrive(arrived: &mut Candidates<R>, record: R) {
-        arrived.offer(record);
+    fn arrive(arrived: &mut Candidates<R>, records: impl Iterator<Item = R>) {
+        records.for_each(|record| arrived.offer(record));
     }
 
     fn close(&mut self, epoch: u64, arrived: Candidates<R>, out: &mut impl Output<R>) -> Found {

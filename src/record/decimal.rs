@@ -33,7 +33,8 @@ impl Decimal {
             None => (false, text),
         };
         if !digits.is_empty() && digits.len() <= SAFE_DIGITS && digits.bytes().all(|b| b.is_ascii_digit()) {
-            let value = digits.bytes().fold(0i128, |value, digit| value * 10 + i128::from(digit - b'0')) * ONE;
+            let value = digits.bytes().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
+            let value = i128::from(value) * ONE;
             return Some(Decimal(if is_negative { -value } else { value }));
         }
         let (mantissa, exponent) = match digits.find(['e', 'E']) {

@@ -42,7 +42,7 @@ impl Route for Window {
     }
 }
 
-fn checksum(key: u32, rows: i64) -> u64 {
+pub fn checksum(key: u32, rows: i64) -> u64 {
     mix(u64::from(key) ^ rows.cast_unsigned().rotate_left(32))
 }
 

@@ -8,6 +8,8 @@ pub struct Settings {
     pub batch: usize,
     pub rows_a_second: u64,
     pub seed: u64,
+    /// Whether rows are taken back.
+    pub is_corrected: bool,
 }
 
 impl Settings {
@@ -18,6 +20,7 @@ impl Settings {
             batch: args.number("--batch", 10_000).max(1) as usize,
             rows_a_second: args.number("--rows-a-second", 10_000).max(1),
             seed: args.number("--seed", 5),
+            is_corrected: true,
         }
     }
 }
@@ -44,7 +47,7 @@ impl Input {
         let mut changes: Vec<Change> = Vec::with_capacity(settings.updates);
         for n in 0..settings.updates as u64 {
             // A row that went already, or that is itself one that goes, can not go.
-            let earlier = (random.below(10) == 0 && n > 0).then(|| random.below(n) as usize);
+            let earlier = (settings.is_corrected && random.below(10) == 0 && n > 0).then(|| random.below(n) as usize);
             if let Some(row) = earlier.and_then(|n| changes.get_mut(n)).filter(|row| row.diff == 1) {
                 let gone = Change { diff: -1, ..*row };
                 row.diff = 2;

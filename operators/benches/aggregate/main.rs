@@ -14,6 +14,7 @@
 //! |---|---|
 //! | count | nothing: uniform keys |
 //! | one key with half of all rows | as its name says |
+//! | events | nothing is taken back, and counts are a table: with its journal on disk, and without |
 //! | windows | rows have a time, `--rows-a-second`, and are counted by key and minute, or by key, minute, hour and day |
 //! | the same of a hundredth of the keys | an epoch has a hundred times as many rows of a group |
 
@@ -22,6 +23,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod dataflows;
+mod events;
 mod input;
 mod ratios;
 
@@ -47,6 +49,19 @@ fn counts(args: &Args, input: &Arc<Input>, title: &str, same: &mut bool) -> Vec<
         kernels.push(Kernel::new(named(ratios::COUNT_TOTAL, workers), move || dataflows::count_total(input, workers)));
     }
     timed(args, title, kernels, same)
+}
+
+fn events(args: &Args, settings: &Settings, title: &str, same: &mut bool) -> Vec<Timed> {
+    let input = &Arc::new(Input::new(&Settings { is_corrected: false, ..*settings }, 0));
+    let kernels = workers(args).into_iter().flat_map(|workers| {
+        let counted = |is_journalled| move || events::counted(input, workers, is_journalled);
+        [
+            Kernel::new(named(ratios::ACCUMULATE, workers), counted(false)),
+            Kernel::new(named(ratios::JOURNALLED, workers), counted(true)),
+            Kernel::new(named(ratios::COUNT_TOTAL, workers), move || dataflows::count_total(input, workers)),
+        ]
+    });
+    timed(args, title, kernels.collect(), same)
 }
 
 /// The kernels with as many lengths give the same, those with others do not.
@@ -77,11 +92,12 @@ fn main() {
     let hot = Arc::new(Input::new(&settings, 50));
     let skewed = counts(&args, &hot, &format!("{title}, half of them of one"), &mut same);
     drop(hot);
+    let tables = events(&args, &settings, &format!("events: {updates} of {keys} keys in epochs of {batch}"), &mut same);
     let windowed = windows(&args, &uniform, &format!("windows: {updates} updates of {keys} keys"), &mut same);
     drop(uniform);
     let few = Settings { keys: (keys / 100).max(1), ..settings };
     let title = format!("windows: {updates} updates of {} keys", few.keys);
     let few = windows(&args, &Arc::new(Input::new(&few, 0)), &title, &mut same);
-    ratios::report(&args, (&counted, &skewed), (&windowed, &few));
+    ratios::report(&args, (&counted, &skewed, &tables), (&windowed, &few));
     std::process::exit(i32::from(!same));
 }

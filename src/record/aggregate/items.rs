@@ -104,6 +104,9 @@ fn values(
     at: PlaceId,
     take: &mut dyn FnMut(&str) -> Result<Item, String>,
 ) -> Result<Item, String> {
+    if !places.fans_out(at) {
+        return places.single(json, at).map_or(Ok(Item::Nothing), take);
+    }
     let mut items: SmallVec<[Item; 1]> = SmallVec::new();
     let mut problem = None;
     places.each(json, at, |json| match json {

@@ -48,6 +48,11 @@ impl Places {
         self.tree.walk(document, &mut self.fields)
     }
 
+    /// Whether a field may have several values.
+    pub(super) fn fans_out(&self, at: PlaceId) -> bool {
+        !self.places[at.0].rest.is_empty()
+    }
+
     /// The path of a field.
     pub(super) fn path(&self, at: PlaceId) -> &FieldPath {
         &self.places[at.0].path

@@ -1,0 +1,18 @@
+SELECT
+    channel,
+    DATE_FORMAT(date_time, 'yyyy-MM-dd'),
+    MAX(DATE_FORMAT(date_time, 'HH:mm')),
+    COUNT(*),
+    COUNT(*) FILTER (WHERE price < 10000),
+    COUNT(*) FILTER (WHERE price >= 10000 AND price < 1000000),
+    COUNT(*) FILTER (WHERE price >= 1000000),
+    COUNT(DISTINCT bidder),
+    COUNT(DISTINCT bidder) FILTER (WHERE price < 10000),
+    COUNT(DISTINCT bidder) FILTER (WHERE price >= 10000 AND price < 1000000),
+    COUNT(DISTINCT bidder) FILTER (WHERE price >= 1000000),
+    COUNT(DISTINCT auction),
+    COUNT(DISTINCT auction) FILTER (WHERE price < 10000),
+    COUNT(DISTINCT auction) FILTER (WHERE price >= 10000 AND price < 1000000),
+    COUNT(DISTINCT auction) FILTER (WHERE price >= 1000000)
+FROM bid
+GROUP BY channel, DATE_FORMAT(date_time, 'yyyy-MM-dd')

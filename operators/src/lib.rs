@@ -15,6 +15,7 @@
 //! | [`mod@accumulate`] | [`accumulate`](accumulate::accumulate): the same of streams of events, in a table |
 //! | [`mod@join`] | [`join`](join::join): rows of two collections with a key in common |
 //! | [`mod@lateness`] | [`lateness`](lateness::lateness): which events come too late, by a watermark of event time |
+//! | [`mod@once`] | [`once`](once::once): which events are delivered again, by their ids |
 //! | [`pace`] | whether those who take an output can follow |
 //! | `slots` | values by key, one after another in memory |
 //! | `timeline` | what is there in the time of one key, indexed: the state behind operators on intervals |
@@ -89,6 +90,7 @@ pub mod generations;
 pub mod interval;
 pub mod join;
 pub mod lateness;
+pub mod once;
 pub mod overlap;
 pub mod pace;
 pub mod reaper;

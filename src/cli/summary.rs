@@ -35,6 +35,8 @@ struct TableRow {
     ambiguous: u64,
     expired: u64,
     late: u64,
+    repeated: u64,
+    ids: u64,
     operations: u64,
     refused: u64,
     stale: u64,
@@ -88,6 +90,8 @@ impl Summary {
             ambiguous: read(&m.table.ambiguous),
             expired: read(&m.table.expired),
             late: read(&m.late),
+            repeated: read(&m.table.repeated),
+            ids: read(&m.table.ids),
             stale: read(&m.table.stale),
             swaps: read(&m.table.swaps),
             rows: read(&m.table.rows),
@@ -127,7 +131,7 @@ impl Summary {
         let tables = self.tables.iter().map(|t| {
             let counts = json!({
                 "records": t.records, "applied": t.applied, "deletions": t.deletions, "dead_letters": t.dead_letters,
-                "superseded": t.superseded, "ambiguous": t.ambiguous, "expired": t.expired, "late": t.late,
+                "superseded": t.superseded, "ambiguous": t.ambiguous, "expired": t.expired, "late": t.late, "repeated": t.repeated, "ids": t.ids,
                 "operations": t.operations, "refused": t.refused, "stale": t.stale, "swaps": t.swaps, "rows": t.rows, "hidden": t.hidden,
             });
             (t.name.clone(), counts)
@@ -205,6 +209,9 @@ impl Summary {
         for t in self.tables.iter().filter(|t| t.late > 0) {
             let events = counted(t.late, "event");
             text.push_str(&format!("{}: {events} came too late, see the dead letters\n", t.name));
+        }
+        for t in self.tables.iter().filter(|t| t.repeated > 0) {
+            text.push_str(&format!("{}: {} again, and counted once\n", t.name, counted(t.repeated, "event")));
         }
         text.extend(self.tables.iter().flat_map(of_operations));
         if self.dead_letters() > 0 {

@@ -18,6 +18,9 @@ pub struct AggregateSpec {
     /// A source, an `upsert` or a `fuse`. Of a source without a key each record is an event that is counted once and for ever: the
     /// groups are a table then, and the events are not kept.
     pub from: String,
+    /// Of a source without a key: an event that is delivered several times counts once, by its id. By default each record counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<IdSpec>,
     /// The fields that make a group: their names in its document, each with the path of its value, a string or an integer. With
     /// `*` in a path the row belongs to a group for each value. By default all rows are one group.
     #[serde(default)]
@@ -27,6 +30,18 @@ pub struct AggregateSpec {
     /// What is computed: the names of further fields of the document, and how.
     #[schemars(extend("minProperties" = 1))]
     pub compute: IndexMap<String, ComputeSpec>,
+}
+
+/// Which events are the same one, delivered again: the first that can be used counts, whatever groups the others belong to.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdSpec {
+    /// The field that holds the id, or several that hold its parts: strings or integers. An event without one is a dead letter.
+    pub path: OneOrMany<FieldPath>,
+    /// How long after the event that counted the id is remembered, by the clock of the program. May be changed. With
+    /// `late: { until: … }` it is not given: ids are remembered for as long as events of their time count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Span>,
 }
 
 /// Windows of event time. Those that rows do not make are counted from 1970 on: days are those of UTC. Documents have `window_start_ns` and `window_end_ns`,

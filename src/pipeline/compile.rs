@@ -11,7 +11,7 @@ use super::model::{
 };
 use super::steps::{NodePlan, Step};
 use super::units::Span;
-use crate::record::{AggregateSpec, DecodeSpec, FacetSpec, FieldPath, OperationSpec, OperationsSpec};
+use crate::record::{AggregateSpec, DecodeSpec, FacetSpec, FieldPath, Ids, OperationSpec, OperationsSpec};
 
 /// The name of the collection of records that could not be processed.
 pub const DEAD_LETTERS: &str = "dead_letters";
@@ -335,7 +335,10 @@ fn tables(pipeline: &Pipeline) -> Vec<TablePlan> {
         tables.push(TablePlan {
             name: name.clone(),
             sources: vec![source],
-            decode: DecodeSpec::default(),
+            decode: DecodeSpec {
+                key: aggregate.id.as_ref().map_or_else(Vec::new, |id| id.path.as_slice().to_vec()),
+                ..DecodeSpec::default()
+            },
             remember_ms: 0,
             keep_ns: None,
             operations: None,
@@ -419,7 +422,8 @@ fn aggregate_spec(spec: &model::AggregateSpec) -> AggregateSpec {
     let by = spec.by.iter().map(|(name, path)| (name.clone(), path.clone()));
     let compute = spec.compute.iter().map(|(name, spec)| spec.computed(name));
     let window = spec.window.as_ref().map(|window| window.compiled());
-    AggregateSpec { by: by.collect(), window, compute: compute.collect() }
+    let ids = spec.id.as_ref().map(|id| Ids { keep_ms: id.keep.map(|keep| keep.nanos() as u64 / 1_000_000) });
+    AggregateSpec { by: by.collect(), window, compute: compute.collect(), ids }
 }
 
 fn fuse_options(spec: &FuseSpec) -> FuseOptions<[u8]> {

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::aggregation::{
-    AggregateSpec, ComputeFields, ComputeName, ComputeSpec, ConditionFields, ConditionSpec, EndSpec, HopSpec, Literal,
-    SessionSpec, TimeUnit, TopSpec, WindowSpec,
+    AggregateSpec, ComputeFields, ComputeName, ComputeSpec, ConditionFields, ConditionSpec, EndSpec, HopSpec, IdSpec,
+    Literal, SessionSpec, TimeUnit, TopSpec, WindowSpec,
 };
 pub use super::operator::OperatorSpec;
 pub use super::remote::{CassandraSink, ElasticsearchSink};

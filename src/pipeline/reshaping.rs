@@ -116,7 +116,7 @@ impl DistinctSpec {
     /// As an aggregate that computes nothing.
     pub fn compiled(&self) -> record::AggregateSpec {
         let by = self.by.iter().map(|(name, path)| (name.clone(), path.clone()));
-        record::AggregateSpec { by: by.collect(), window: None, compute: Vec::new() }
+        record::AggregateSpec { by: by.collect(), window: None, compute: Vec::new(), ids: None }
     }
 }
 

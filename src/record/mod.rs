@@ -19,10 +19,10 @@ mod select;
 mod versioned;
 
 pub use aggregate::{
-    AggregateSpec, Computed, Condition, Function, GroupKey, Grouped, Lateness, Test, Window, WindowSpec, Windows,
+    AggregateSpec, Computed, Condition, Function, GroupKey, Grouped, Ids, Lateness, Test, Window, WindowSpec, Windows,
 };
 pub(crate) use aggregate::{
-    Contributor, Fields, Kept, Origin, Piece, Results, is_progress, progress_of, progress_record,
+    Contributor, Fields, IdRecords, Kept, Origin, Piece, Results, Usable, is_progress, progress_of, progress_record,
 };
 pub use decode::{DecodeSpec, Decoder, FacetSpec, OperationDecoder, OperationSpec, OperationsSpec};
 pub use expression::Expression;

@@ -16,10 +16,11 @@ use timely::dataflow::{Scope, StreamVec};
 use timely::progress::operate::FrontierInterest;
 
 use super::fusion::Rows;
+use super::once::{Identified, identified};
 use super::setup::Setup;
 use super::sources::Sources;
 use super::tables::{Letters, options};
-use crate::pipeline::compile::{AggregatePlan, Collection};
+use crate::pipeline::compile::{AggregatePlan, Collection, TablePlan};
 use crate::record::{
     Contributor, Fields, GroupKey, Kept, Lateness, Origin, Piece, Record, Row, RowDiff, is_progress, progress_of,
     progress_record,
@@ -28,7 +29,7 @@ use crate::source::decode::{Kind, Raw, Spec, Take, ToRecords, decode};
 use crate::source::metrics::TableMetrics;
 
 /// What events give to groups.
-type Contributions<'scope> = StreamVec<'scope, u64, GivenTo<GroupKey, Fields>>;
+pub(super) type Contributions<'scope> = StreamVec<'scope, u64, GivenTo<GroupKey, Fields>>;
 
 /// What the table of an `aggregate` gives.
 pub(super) struct Groups<'scope> {
@@ -52,24 +53,17 @@ pub(super) fn kept_groups<'scope>(
     let metrics = setup.metrics.tables[number].1.clone();
     let combiner = Combiner::new(scope.peers());
     let counting = Counting { contributor: Contributor::of_events(&plan.spec), combiner };
-    let Counted { live, sealed, ticks, progress } = match plan.spec.window.as_ref().and_then(|window| window.late) {
-        None => {
-            let taken = decode(batches, &table.name, counting, setup.source_names(), metrics);
-            let (live, refused) = taken;
-            letters.push(refused);
-            Counted { live, sealed, ticks: None, progress: None }
-        }
-        Some(late) => {
-            let to_records = ToRecords::new(&Spec::Rows(&table.decode));
-            let decoded = decode(batches, &table.name, to_records, setup.source_names(), metrics.clone());
-            let (events, refused) = decoded;
-            letters.push(refused);
-            let dividing = Dividing { setup, sources, at, plan, late };
-            let timed = divided(events, sealed, dividing, metrics.clone(), letters);
-            let (live, unusable) = contributions(timed.events, counting, plan, Letters::new(setup), metrics);
-            letters.push(unusable);
-            Counted { live, sealed: timed.sealed, ticks: Some(timed.ticks), progress: Some(timed.progress) }
-        }
+    let late = plan.spec.window.as_ref().and_then(|window| window.late);
+    let Counted { live, sealed, ticks, state } = if late.is_none() && plan.spec.ids.is_none() {
+        let (live, refused) = decode(batches, &table.name, counting, setup.source_names(), metrics);
+        letters.push(refused);
+        Counted { live, sealed, ticks: None, state: None }
+    } else {
+        let to_records = ToRecords::new(&Spec::Rows(&table.decode));
+        let (events, refused) = decode(batches, &table.name, to_records, setup.source_names(), metrics.clone());
+        letters.push(refused);
+        let of = Of { setup, sources, table, at, plan, metrics: &metrics };
+        counted(events, sealed, late, counting, of, letters)
     };
     let sealed = sealed.map(|(epoch, record)| (epoch, Piece(record)));
     let are_rows_known = setup.quiet_through([Collection::Groups(at); 2]).is_some();
@@ -81,20 +75,56 @@ pub(super) fn kept_groups<'scope>(
         TableChange::Set(Piece(record)) => TableChange::Set(record),
         TableChange::Remove(Piece(record)) => TableChange::Remove(record),
     });
-    let changes = match progress {
-        Some(progress) => changes.concat(progress.map(|progress| TableChange::Set(progress_record(&progress)))),
-        None => changes,
-    };
+    let changes = if let Some(state) = state { changes.concat(state) } else { changes };
     Groups { rows, changes }
 }
 
-/// What there is to count, and what else comes of the times of events.
+/// What there is to count.
 struct Counted<'scope> {
     live: Contributions<'scope>,
     /// What a journal has of the groups.
     sealed: StreamVec<'scope, u64, (u64, Record)>,
     ticks: Option<StreamVec<'scope, u64, Tick>>,
-    progress: Option<StreamVec<'scope, u64, Progress<Origin>>>,
+    /// What the table keeps besides groups, for a journal.
+    state: Option<StreamVec<'scope, u64, TableChange<Record>>>,
+}
+
+/// An `aggregate`, and what is around it.
+#[derive(Clone, Copy)]
+pub(super) struct Of<'a, 'scope> {
+    pub setup: &'a Setup,
+    pub sources: &'a Sources<'scope>,
+    pub table: &'a TablePlan,
+    /// Its number.
+    pub at: usize,
+    pub plan: &'a AggregatePlan,
+    pub metrics: &'a Arc<TableMetrics>,
+}
+
+/// What there is to count of events that may come too late, or be delivered again.
+fn counted<'scope>(
+    events: StreamVec<'scope, u64, Record>,
+    sealed: StreamVec<'scope, u64, (u64, Record)>,
+    late: Option<Lateness>,
+    counting: Counting,
+    of: Of<'_, 'scope>,
+    letters: &mut Vec<Rows<'scope>>,
+) -> Counted<'scope> {
+    let Timed { events, sealed, ticks, progress } = match late {
+        None => Timed { events, sealed, ticks: None, progress: None },
+        Some(late) => divided(events, sealed, late, of, letters),
+    };
+    let progress = progress.map(|of| of.map(|progress| TableChange::Set(progress_record(&progress))));
+    let Some(ids) = of.plan.spec.ids else {
+        let (live, unusable) = contributions(events, counting, of);
+        letters.push(unusable);
+        return Counted { live, sealed, ticks, state: progress };
+    };
+    let forgotten = ticks.clone().or_else(|| of.sources.ticks.clone()).expect("the clock ticks if ids go by it");
+    let Identified { live, unusable, changes, sealed } = identified(events, sealed, forgotten, ids, of);
+    letters.push(unusable);
+    let state = progress.into_iter().fold(changes, Concat::concat);
+    Counted { live, sealed, ticks, state: Some(state) }
 }
 
 /// Takes events apart where they lie, as nobody needs them as records, and adds up what they give to groups.
@@ -123,29 +153,19 @@ impl Take for Counting {
 struct Timed<'scope> {
     events: StreamVec<'scope, u64, Record>,
     sealed: StreamVec<'scope, u64, (u64, Record)>,
-    ticks: StreamVec<'scope, u64, Tick>,
-    progress: StreamVec<'scope, u64, Progress<Origin>>,
-}
-
-#[derive(Clone, Copy)]
-struct Dividing<'a, 'scope> {
-    setup: &'a Setup,
-    sources: &'a Sources<'scope>,
-    /// The `aggregate`.
-    at: usize,
-    plan: &'a AggregatePlan,
-    late: Lateness,
+    ticks: Option<StreamVec<'scope, u64, Tick>>,
+    progress: Option<StreamVec<'scope, u64, Progress<Origin>>>,
 }
 
 /// Takes out the events that come too late, which become dead letters.
 fn divided<'scope>(
     events: StreamVec<'scope, u64, Record>,
     sealed: StreamVec<'scope, u64, (u64, Record)>,
-    dividing: Dividing<'_, 'scope>,
-    metrics: Arc<TableMetrics>,
+    Lateness { until_ns, idle_ms }: Lateness,
+    of: Of<'_, 'scope>,
     letters: &mut Vec<Rows<'scope>>,
 ) -> Timed<'scope> {
-    let Dividing { setup, sources, at, plan, late: Lateness { until_ns, idle_ms } } = dividing;
+    let Of { setup, sources, at, plan, .. } = of;
     let (progress, sealed) = sealed.ok_err(|(epoch, record)| match is_progress(&record) {
         true => Ok(progress_of(&record)),
         false => Err((epoch, record)),
@@ -169,7 +189,7 @@ fn divided<'scope>(
     let reveals = sources.reveals.clone();
     let input = LatenessInput { live: events, sealed: progress.container::<Vec<_>>(), reveals };
     let Divided { on_time, late, ticks, progress } = lateness(input, options, time_of);
-    let (of, name) = (Letters::new(setup), plan.name.clone());
+    let (metrics, of, name) = (of.metrics.clone(), Letters::new(setup), plan.name.clone());
     let refused = late.map(move |record| {
         metrics.late.fetch_add(1, Relaxed);
         metrics.applied.fetch_sub(1, Relaxed);
@@ -179,18 +199,16 @@ fn divided<'scope>(
     });
     letters.push(refused);
     let sealed = sealed.container::<Vec<_>>();
-    Timed { events: on_time, sealed, ticks, progress }
+    Timed { events: on_time, sealed, ticks: Some(ticks), progress: Some(progress) }
 }
 
 /// Takes from events what they give to groups; the second output has the dead letters of those of which that can not be taken.
 fn contributions<'scope>(
     events: StreamVec<'scope, u64, Record>,
     counting: Counting,
-    plan: &AggregatePlan,
-    of: Letters,
-    metrics: Arc<TableMetrics>,
+    of: Of<'_, 'scope>,
 ) -> (Contributions<'scope>, Rows<'scope>) {
-    let mut builder = OperatorBuilder::new(format!("Contributions {}", plan.name), events.scope());
+    let mut builder = OperatorBuilder::new(format!("Contributions {}", of.plan.name), events.scope());
     let mut input = builder.new_input(events, Pipeline);
     builder.set_notify_for(0, FrontierInterest::Never);
     let (usable, usable_stream) = builder.new_output();
@@ -198,6 +216,7 @@ fn contributions<'scope>(
     let mut usable = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(usable);
     let mut letters = OutputBuilder::<_, CapacityContainerBuilder<Vec<RowDiff>>>::from(letters);
     let Counting { mut contributor, mut combiner } = counting;
+    let (metrics, of) = (of.metrics.clone(), Letters::new(of.setup));
     builder.build(move |_| {
         move |_| {
             let (mut usable, mut letters) = (usable.activate(), letters.activate());

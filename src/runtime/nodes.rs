@@ -57,6 +57,7 @@ pub(super) fn nodes(pipeline: &Pipeline) -> BTreeMap<String, String> {
             let mut settings = without(aggregate, &[]);
             // Only decides how long a partition is waited for.
             settings.get_mut("window").and_then(Value::as_object_mut).map(|window| window.remove("idle"));
+            settings.get_mut("id").and_then(Value::as_object_mut).map(|id| id.remove("keep"));
             nodes.insert(format!("{kind} {name}"), text(settings, semantics));
         }
         if let Some(distinct) = &operator.distinct {

@@ -13,6 +13,7 @@ use super::metrics::Metrics;
 use super::start::Start;
 use super::stores::Stores;
 use crate::pipeline::compile::{Collection, Plan};
+use crate::record::DecodeSpec;
 use crate::sink;
 use crate::sink::finals::FinalSince;
 use crate::sink::gauge::Gauges;
@@ -80,7 +81,9 @@ impl Setup {
     pub fn readers(&self) -> BTreeMap<TableId, Reader> {
         let tables = self.start.tables.iter().zip(&self.plan.tables);
         let reader = |(id, table): (&TableId, &crate::pipeline::compile::TablePlan)| {
-            (*id, Reader::Records { spec: Box::new(table.decode.clone()), stream: table.is_stream() })
+            // What the table of an `aggregate` keeps was written here, whatever its events are decoded like.
+            let spec = if table.groups_of.is_some() { DecodeSpec::default() } else { table.decode.clone() };
+            (*id, Reader::Records { spec: Box::new(spec), stream: table.is_stream() })
         };
         tables.map(reader).chain([(self.start.dead_letters, Reader::DeadLetters)]).collect()
     }

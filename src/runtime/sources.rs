@@ -38,7 +38,9 @@ pub(super) fn sources<'scope>(
     let hiding = setup.start.hiding(setup.journal.is_some());
     let now = std::time::Instant::now();
     let clock = EpochClock::new(setup.start.first_epoch, setup.epoch_length, hiding, feeders, now);
-    let keep = setup.plan.tables.iter().filter_map(|table| table.keep_ns).min().map(Duration::from_nanos);
+    let rows = setup.plan.tables.iter().filter_map(|table| table.keep_ns).map(Duration::from_nanos);
+    let ids = setup.plan.aggregates.iter().filter_map(|aggregate| aggregate.spec.ids?.keep_ms);
+    let keep = rows.chain(ids.map(Duration::from_millis)).min();
     let clock = clock.with_ticks(keep);
     let found = setup.found_partitions();
     let Openings { openings, reveals } = clock::openings(scope, reports, clock, setup.control.clone(), found);

@@ -1,6 +1,7 @@
 //! Aggregates of sources without a key: each event counts once, whatever the restarts, and nothing is kept of it.
 
 use flowstone::runtime::{Mode, Outcome};
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -12,8 +13,9 @@ const COMPUTE: &str = "compute: { n: count, total: { sum: /length }, mean: { avg
 
 const WINDOW: &str = "window: { time: /at, unit: ms, every: [1m, 1h] }, ";
 
-/// The same aggregates of the same lines: as rows with a key, which an `aggregate` keeps, and as events, which it does not.
-fn pipeline() -> String {
+/// The same aggregates of the same lines: as rows with a key, which an `aggregate` keeps, and as events, which it does not; with this
+/// in the aggregates of events as well.
+fn pipeline(id: &str) -> String {
     let mut text =
         "name: events\nsources:\n  rows: { file: { paths: [\"in/*.ndjson\"] }, key: /id }\n  events: { file: { paths: \
                     [\"in/*.ndjson\"] } }\noperators:\n"
@@ -23,7 +25,8 @@ fn pipeline() -> String {
         for (name, window, by) in
             [("all", "", "{}"), ("by", "", "{ label: /label }"), ("hours", WINDOW, "{ label: /label }")]
         {
-            text += &format!("  {name}-{from}: {{ aggregate: {{ from: {from}, by: {by}, {window}{COMPUTE} }} }}\n");
+            let id = if from == "events" { id } else { "" };
+            text += &format!("  {name}-{from}: {{ aggregate: {{ from: {from}, {id}by: {by}, {window}{COMPUTE} }} }}\n");
             sinks += &format!(
                 "  {name}-{from}-table: {{ from: {name}-{from}, sqlite: {{ path: out.sqlite, table: {name}_{from} }} }}\n"
             );
@@ -49,36 +52,46 @@ fn table(place: &Place, name: &str) -> Documents {
     }
 }
 
-/// Each run has other workers than the one before, and reads on; a sink that is added later gets everything.
 #[test]
 fn events_come_to_what_rows_that_are_never_taken_back_come_to() {
-    for seed in 0..6 {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let place = Place::with(&pipeline());
-        let mut id = 0;
-        ["in/a.ndjson", "in/b.ndjson"].into_iter().for_each(|file| place.write(file, ""));
-        for workers in [1, 3, 2, 1] {
-            for file in ["in/a.ndjson", "in/b.ndjson"] {
-                let lines: Vec<String> = (0..random.random_range(1..80)).map(|n| line(id + n, &mut random)).collect();
-                id += lines.len() as u64;
-                place.append(file, lines.join("\n") + "\n");
+    (0..6).for_each(|seed| compare(seed, "", false));
+}
+
+/// Of rows with a key the second one is the first one again.
+#[test]
+fn events_that_are_delivered_again_come_to_what_rows_with_their_ids_as_keys_come_to() {
+    (10..16).for_each(|seed| compare(seed, "id: { path: /id, keep: 1d }, ", true));
+}
+
+/// Each run has other workers than the one before, and reads on; a sink that is added later gets everything.
+fn compare(seed: u64, with_id: &str, again: bool) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let place = Place::with(&pipeline(with_id));
+    let (mut id, mut delivered) = (0, Vec::new());
+    ["in/a.ndjson", "in/b.ndjson"].into_iter().for_each(|file| place.write(file, ""));
+    for workers in [1, 3, 2, 1] {
+        for file in ["in/a.ndjson", "in/b.ndjson"] {
+            let mut lines: Vec<String> = (0..random.random_range(1..80)).map(|n| line(id + n, &mut random)).collect();
+            id += lines.len() as u64;
+            delivered.extend(lines.clone());
+            if again {
+                let count = random.random_range(0..40);
+                lines.extend(delivered.sample(&mut random, count).cloned());
+                lines.shuffle(&mut random);
             }
-            assert_eq!(run(place.job(Mode::Backfill, workers)).unwrap(), Outcome::Complete);
-            for name in ["all", "by", "hours"] {
-                let expected = table(&place, &format!("{name}_rows"));
-                assert!(!expected.is_empty());
-                assert_eq!(
-                    table(&place, &format!("{name}_events")),
-                    expected,
-                    "seed {seed}, {workers} workers, {name}"
-                );
-            }
+            place.append(file, lines.join("\n") + "\n");
         }
-        let text = std::fs::read_to_string(place.path("pipeline.yaml")).unwrap();
-        place.write("pipeline.yaml", text + "  late: { from: hours-events, file: { path: late } }\n");
-        assert_eq!(run(place.job(Mode::Backfill, 2)).unwrap(), Outcome::Complete);
-        assert_eq!(folded(changes(&place.path("late"))), table(&place, "hours_events"), "seed {seed}");
+        assert_eq!(run(place.job(Mode::Backfill, workers)).unwrap(), Outcome::Complete);
+        for name in ["all", "by", "hours"] {
+            let expected = table(&place, &format!("{name}_rows"));
+            assert!(!expected.is_empty());
+            assert_eq!(table(&place, &format!("{name}_events")), expected, "seed {seed}, {workers} workers, {name}");
+        }
     }
+    let text = std::fs::read_to_string(place.path("pipeline.yaml")).unwrap();
+    place.write("pipeline.yaml", text + "  late: { from: hours-events, file: { path: late } }\n");
+    assert_eq!(run(place.job(Mode::Backfill, 2)).unwrap(), Outcome::Complete);
+    assert_eq!(folded(changes(&place.path("late"))), table(&place, "hours_events"), "seed {seed}");
 }
 
 /// A pipeline that counts events by label, with this in the `aggregate` as well.

@@ -33,6 +33,7 @@ mod events;
 mod failures;
 mod following;
 mod generations;
+mod ids;
 mod operator_cases;
 mod reruns;
 mod reshaping;

@@ -24,6 +24,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("`operators.NAME.fuse`", "FuseSpec"),
     ("`operators.NAME.fuse.range`", "RangeSpec"),
     ("`operators.NAME.aggregate`", "AggregateSpec"),
+    ("`operators.NAME.aggregate.id`", "IdSpec"),
     ("`operators.NAME.aggregate.window`", "WindowSpec"),
     ("`operators.NAME.aggregate.window.hop`", "HopSpec"),
     ("`operators.NAME.aggregate.window.session`", "SessionSpec"),

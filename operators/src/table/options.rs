@@ -50,6 +50,10 @@ pub struct TableCounters {
     pub swaps: AtomicU64,
     /// Records that were refused.
     pub refused: AtomicU64,
+    /// Events that were there already.
+    pub repeated: AtomicU64,
+    /// Ids of events that are remembered at present.
+    pub ids: AtomicU64,
     /// Rows at present.
     pub rows: AtomicU64,
     /// Rows at present of operations that are not finished.

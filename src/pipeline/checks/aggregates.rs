@@ -32,6 +32,9 @@ pub(super) fn check(aggregate: &Settings<'_>, report: &mut Report) {
             }
         }
     }
+    if let Some(id) = aggregate.mapping("id") {
+        ids(aggregate, &id, report);
+    }
     let by = aggregate.get("by").map_or(&[][..], |by| by.value.entries());
     let Some(compute) = aggregate.get("compute") else { return };
     for field in compute.value.entries() {
@@ -48,6 +51,34 @@ pub(super) fn check(aggregate: &Settings<'_>, report: &mut Report) {
             conditions_of(&conditions, report);
         }
     }
+}
+
+/// Ids are remembered for as long as events of their time count, if that has an end; otherwise it must be said for how long.
+fn ids(aggregate: &Settings<'_>, id: &Settings<'_>, report: &mut Report) {
+    let paths = id.texts("path");
+    paths.iter().for_each(|path| single_value(path, report));
+    for again in duplicates(&paths) {
+        again.problem(report, format!("{:?} is in the list already", again.text), None);
+    }
+    let keep = id.text("keep");
+    keep.iter().for_each(|keep| not_too_long(keep, report));
+    match (keep, has_end(aggregate)) {
+        (Some(keep), true) => {
+            let message = "with window.late.until ids are remembered for as long as events of their time count";
+            keep.problem(report, message, Some("take keep out".to_owned()));
+        }
+        (None, false) => {
+            let hint = "say for how long: keep: 24h; or let windows end: window.late.until".to_owned();
+            report.problem(id.node.at, &id.path, format!("{}: ids would be remembered for ever", id.path), Some(hint));
+        }
+        _ => {}
+    }
+}
+
+/// Whether events may come too late.
+pub(super) fn has_end(aggregate: &Settings<'_>) -> bool {
+    let late = aggregate.mapping("window").and_then(|window| window.mapping("late"));
+    late.is_some_and(|late| late.get("until").is_some())
 }
 
 fn windows(window: &Settings<'_>, report: &mut Report) {

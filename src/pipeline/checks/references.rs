@@ -2,7 +2,7 @@
 
 use super::super::problem::{Report, name_hint};
 use super::names::DEAD_LETTERS;
-use super::{Group, Item, Outline, Text, duplicates};
+use super::{Group, Item, Outline, Text, aggregates, duplicates};
 
 pub(super) fn check(outline: &Outline<'_>, report: &mut Report) {
     let cycles = operator_cycles(outline, report);
@@ -155,6 +155,13 @@ fn operator_from(outline: &Outline<'_>, operator: &Item<'_>, from: &Text<'_>, re
                 format!("window.late.until needs events that come once, and {name:?} has rows that may change");
             from.problem(report, message, Some("take late out: all rows count, however late they come".to_owned()));
         }
+        _ if kind == Reader::Rows("aggregate")
+            && has_ids(operator)
+            && (target.group != Group::Source || target.is_keyed()) =>
+        {
+            let message = format!("id tells events apart, and {name:?} has rows, each of which counts once by its key");
+            from.problem(report, message, Some("take id out".to_owned()));
+        }
         (Group::Source, Reader::Upsert) if target.is_keyed() => {
             let hint = format!("remove {}.key: the upsert has one", target.path());
             from.problem(report, format!("{reader}, and the source {name:?} has a key"), Some(hint));
@@ -181,8 +188,12 @@ fn has_sessions(operator: &Item<'_>) -> bool {
 
 /// Whether events may come too late.
 fn has_end(operator: &Item<'_>) -> bool {
-    let window = operator.kind("aggregate").and_then(|aggregate| aggregate.mapping("window"));
-    window.and_then(|window| window.mapping("late")).is_some_and(|late| late.get("until").is_some())
+    operator.kind("aggregate").is_some_and(|aggregate| aggregates::has_end(&aggregate))
+}
+
+/// Whether it counts events once that are delivered again.
+fn has_ids(operator: &Item<'_>) -> bool {
+    operator.kind("aggregate").is_some_and(|aggregate| aggregate.get("id").is_some())
 }
 
 /// Whether there is a collection of what it can not use.

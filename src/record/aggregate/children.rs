@@ -103,7 +103,7 @@ mod tests {
         let pool: Vec<Record> = fields.iter().zip(0..).map(|(fields, n)| annotation(n, fields)).collect();
         let path = |field: &str| (field.to_owned(), FieldPath::literal(&format!("/source_annotations/*/{field}")));
         for (by, groups) in [(vec![path("label")], 2), (vec![path("x"), path("label")], 2)] {
-            let spec = AggregateSpec { by, window: None, compute: Vec::new() };
+            let spec = AggregateSpec { by, window: None, compute: Vec::new(), ids: None };
             for shown in [&pool[..6], &pool[2..4], &pool[..], &pool[1..2]] {
                 let moment = Moment {
                     key: "a7".into(),

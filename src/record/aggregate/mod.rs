@@ -12,6 +12,7 @@
 //! | `contribution` | what a row gives to its groups |
 //! | `ranked` | rows of a group in an order |
 //! | `fields` | what is known of a group, function by function |
+//! | `ids` | ids of events, as that table keeps them |
 //! | `progress` | how far event time is, as that table keeps it |
 //! | `kept` | groups of events, as a table keeps them |
 //! | `document` | the row and the document of a group |
@@ -22,6 +23,7 @@ mod contribution;
 mod document;
 mod fan_out;
 mod fields;
+mod ids;
 mod items;
 mod kept;
 mod key;
@@ -38,8 +40,9 @@ pub use document::Grouped;
 pub(crate) use document::Results;
 pub(super) use fan_out::scalar;
 pub(crate) use fields::Fields;
+pub(crate) use ids::{IdRecords, Usable};
 pub(crate) use kept::{Kept, Piece};
 pub use key::{GroupKey, Window};
 pub(crate) use progress::{Origin, is_progress, progress_of, progress_record};
-pub use spec::{AggregateSpec, Computed, Function};
+pub use spec::{AggregateSpec, Computed, Function, Ids};
 pub use window::{Lateness, WindowSpec, Windows};

@@ -13,6 +13,15 @@ pub struct AggregateSpec {
     pub window: Option<WindowSpec>,
     /// The fields that are computed.
     pub compute: Vec<Computed>,
+    /// How long the ids of events are remembered, if these have any.
+    pub ids: Option<Ids>,
+}
+
+/// How long the ids of events are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids {
+    /// So many milliseconds after the epoch of the event that counted; without it, for as long as events of its time may come.
+    pub keep_ms: Option<u64>,
 }
 
 /// A field that is computed.

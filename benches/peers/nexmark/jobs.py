@@ -45,3 +45,25 @@ class Flink:
         values = {"input": events, "sql": sql, "threads": given.threads, "scratch": scratch}
         values |= {"verify": verify} if verify else {"runs": given.warm}
         return [*command, *(f"{name}={value}" for name, value in values.items())]
+
+
+class Dbsp:
+    """Circuits of the dbsp crate."""
+
+    name = "dbsp"
+    # Those that are written in dbsp/src.
+    QUERIES = ["q2", "q4", "q5", "q15", "q16", "q17"]
+
+    def __init__(self, made):
+        self.made, self.out = made, made.place / "nexmark-dbsp"
+
+    def build(self):
+        manifest = str(HERE / "dbsp" / "Cargo.toml")
+        command = ["cargo", "build", "--release", "--locked", "--quiet", "--manifest-path", manifest, "--target-dir", str(self.out)]
+        environment.must(command, "could not be built")
+
+    def command(self, query, events, scratch, given, verify=None):
+        if query not in self.QUERIES:
+            raise Missing("not written for dbsp")
+        command = [str(self.out / "release" / "nexmark-dbsp"), "--query", query, "--input", str(events), "--threads", str(given.threads)]
+        return command + (["--verify", str(verify)] if verify else [])

@@ -10,7 +10,7 @@ use hashbrown::hash_table;
 
 use super::accumulation::Accumulation;
 use super::combiner::{Given, GivenTo};
-use crate::aggregate::Group;
+use crate::aggregate::{Accumulator, Group};
 use crate::route::Route;
 use crate::slots::Slots;
 use crate::table::fold::Fold;
@@ -125,8 +125,8 @@ impl<C: Accumulation> State<C> {
 }
 
 /// Reads something of a group, so that it is fetched.
-fn glance<A>(group: &Group<A>) -> u64 {
-    group.rows.cast_unsigned()
+fn glance<A: Accumulator>(group: &Group<A>) -> u64 {
+    group.rows.cast_unsigned() ^ group.of.glance()
 }
 
 /// Shows that a row has come to be another one.

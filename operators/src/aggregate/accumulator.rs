@@ -15,6 +15,12 @@ pub trait Accumulator: Default + Clone + 'static {
 
     /// Adds everything that `other` has accumulated.
     fn merge(&mut self, other: Self);
+
+    /// Reads something of what it holds in an allocation of its own, if it does: several are looked at before any of them is
+    /// changed, and so are fetched together.
+    fn glance(&self) -> u64 {
+        0
+    }
 }
 
 impl Accumulator for () {

@@ -192,4 +192,8 @@ impl Accumulator for Fields {
         }
         self.0.iter_mut().zip(other.0).for_each(|(field, other)| field.merge(other));
     }
+
+    fn glance(&self) -> u64 {
+        self.0.iter().map(|field| u64::from(matches!(field, Field::Empty))).sum()
+    }
 }

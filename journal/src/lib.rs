@@ -47,7 +47,7 @@
 //! let journal = Journal::in_memory();
 //! let mut keeper = Keeper::open(journal.clone())?;
 //! keeper.hydrated(); // workers have read `keeper.state().parts`: from here on they may be merged and removed
-//! let table = TableInfo { name: "annotations".into(), tail: false };
+//! let table = TableInfo { name: "annotations".into(), tail: false, awaits_reveal: false };
 //! keeper.append(Entry { new_tables: vec![(0, table)], ..Entry::default() })?;
 //!
 //! let mut builder = PartBuilder::new();

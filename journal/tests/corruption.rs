@@ -13,7 +13,7 @@ use proptest::prelude::*;
 /// A journal of `entries` entries after the opening one, with carried and stored parts.
 fn sample(dir: &Path, entries: Epoch) {
     let mut keeper = Keeper::open(Journal::open(dir.to_str().unwrap()).unwrap()).unwrap();
-    let table = TableInfo { name: "rows".into(), tail: false };
+    let table = TableInfo { name: "rows".into(), tail: false, awaits_reveal: false };
     let sinks = [("store".to_owned(), sink(Standing::Upper(1)))].into();
     keeper.append(Entry { new_tables: vec![(0, table)], sinks, ..Entry::default() }).unwrap();
     for epoch in 1..entries {

@@ -20,7 +20,7 @@ fn key(n: u64) -> Vec<u8> {
 /// 70 entries, so that there is a snapshot: carried and stored parts, a collapse, sinks of all kinds.
 fn write(journal: &Journal) {
     let mut keeper = Keeper::open(journal.clone()).unwrap();
-    let table = |name: &str, tail| TableInfo { name: name.into(), tail };
+    let table = |name: &str, tail| TableInfo { name: name.into(), tail, awaits_reveal: false };
     let stream = SinkState { stream: true, mark: Some("m".into()), ..sink(Standing::Upper(1)).unwrap() };
     let store = SinkState { store: Some("identity".into()), ..sink(Standing::AwaitingReveal).unwrap() };
     let first = Entry {

@@ -47,7 +47,7 @@ impl Run {
         let journal = Journal::in_memory();
         let mut keeper = Keeper::open(journal.clone()).unwrap();
         keeper.hydrated();
-        let table = TableInfo { name: "rows".into(), tail: false };
+        let table = TableInfo { name: "rows".into(), tail: false, awaits_reveal: false };
         let sinks = [("store".to_owned(), sink(Standing::Upper(1)))].into();
         keeper.append(Entry { new_tables: vec![(0, table)], sinks, ..Entry::default() }).unwrap();
         Run { journal, keeper, told: History::new(), epoch: 0, upper: 1 }
@@ -139,7 +139,7 @@ fn hidden_epochs_are_merged_before_anyone_has_seen_them() {
     let mut keeper = Keeper::open(journal.clone()).unwrap();
     keeper.hydrated();
     let sinks = [("store".to_owned(), sink(Standing::AwaitingReveal))].into();
-    let table = TableInfo { name: "rows".into(), tail: false };
+    let table = TableInfo { name: "rows".into(), tail: false, awaits_reveal: false };
     keeper.append(Entry { catching_up: Some(1), sinks, new_tables: vec![(0, table)], ..Entry::default() }).unwrap();
     for epoch in 1..=2000u64 {
         let key = (epoch % 100) as u8;

@@ -30,7 +30,7 @@ fn what_is_appended_is_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let location = dir.path().to_str().unwrap();
     let mut keeper = Keeper::open(Journal::open(location).unwrap()).unwrap();
-    let table = TableInfo { name: "rows".into(), tail: false };
+    let table = TableInfo { name: "rows".into(), tail: false, awaits_reveal: false };
     let first = Entry {
         new_sources: vec!["videos".into()],
         new_partitions: vec![(0, 0, "p0".into()), (0, 1, "p1".into())],

@@ -13,7 +13,7 @@
 //! | [`mod@fuse`] | [`fuse`](fuse::fuse): what overlaps in time, per asset, becomes moments |
 //! | [`mod@aggregate`] | [`aggregate`](aggregate::aggregate): what the rows of each group come to, kept up to date |
 //! | [`mod@accumulate`] | [`accumulate`](accumulate::accumulate): the same of streams of events, in a table |
-//! | [`mod@join`] | [`join`](join::join): rows of two collections with a key in common |
+//! | [`mod@join`] | [`join`](join::join): rows of two collections with a key in common; [`as_of`](join::as_of): as they were when a row came |
 //! | [`mod@lateness`] | [`lateness`](lateness::lateness): which events come too late, by a watermark of event time |
 //! | [`mod@once`] | [`once`](once::once): which events are delivered again, by their ids |
 //! | [`pace`] | whether those who take an output can follow |

@@ -9,7 +9,8 @@ use super::model::{
     self, Emit, End, FuseSpec, KafkaFormat, KeyField, OnLag, OperationFields, OperationsFields, Pipeline,
     RetentionSpec, SinkSpec,
 };
-use super::steps::{NodePlan, Step};
+use super::reshaping::AsOf;
+use super::steps::{NodePlan, Step, node_operators};
 use super::units::Span;
 use crate::record::{AggregateSpec, DecodeSpec, FacetSpec, FieldPath, Ids, OperationSpec, OperationsSpec};
 
@@ -35,8 +36,8 @@ pub struct Plan {
     pub sinks: Vec<SinkPlan>,
 }
 
-/// A table: a keyed source, an `upsert`, an `aggregate` of an unkeyed source, or an unkeyed source that a sink reads, whose rows
-/// are keyed by their origin.
+/// A table: a keyed source, an `upsert`, an `aggregate` of an unkeyed source, a `join` whose pairs stay as they are found, or an
+/// unkeyed source that a sink reads, whose rows are keyed by their origin.
 #[derive(Clone, Debug)]
 pub struct TablePlan {
     /// The source's or operator's name.
@@ -53,6 +54,8 @@ pub struct TablePlan {
     pub operations: Option<OperationsPlan>,
     /// The `aggregate` whose groups it holds, if its rows are such.
     pub groups_of: Option<usize>,
+    /// The `join`, among the nodes, whose pairs it holds, if its rows are such. Then it has no sources.
+    pub pairs_of: Option<usize>,
 }
 
 /// A source of operations.
@@ -67,7 +70,8 @@ pub struct OperationsPlan {
 impl TablePlan {
     /// Whether its rows are only added: they have no keys of their own.
     pub fn is_stream(&self) -> bool {
-        self.groups_of.is_none() && self.decode.key.is_empty() && !self.decode.is_by_message
+        let is_made = self.groups_of.is_some() || self.pairs_of.is_some();
+        !is_made && self.decode.key.is_empty() && !self.decode.is_by_message
     }
 
     /// All sources that its state is made of.
@@ -246,7 +250,8 @@ impl Plan {
     }
 
     fn table(&self, name: &str) -> Option<usize> {
-        self.tables.iter().position(|table| table.name == name && table.groups_of.is_none())
+        let is_it = |table: &TablePlan| table.name == name && table.groups_of.is_none() && table.pairs_of.is_none();
+        self.tables.iter().position(is_it)
     }
 
     /// Adds the sinks in an order in which each comes after the one that it waits for.
@@ -343,7 +348,22 @@ fn tables(pipeline: &Pipeline) -> Vec<TablePlan> {
             keep_ns: None,
             operations: None,
             groups_of: Some(number),
+            pairs_of: None,
         });
+    }
+    for (number, (name, operator)) in node_operators(pipeline).enumerate() {
+        if operator.join.as_ref().is_some_and(|join| join.as_of == AsOf::Arrival) {
+            tables.push(TablePlan {
+                name: name.clone(),
+                sources: Vec::new(),
+                decode: DecodeSpec::default(),
+                remember_ms: 0,
+                keep_ns: None,
+                operations: None,
+                groups_of: None,
+                pairs_of: Some(number),
+            });
+        }
     }
     tables
 }
@@ -381,6 +401,7 @@ impl Rules<'_> {
             keep_ns: self.retention.map(|retention| retention.keep.nanos() as u64),
             operations,
             groups_of: None,
+            pairs_of: None,
         }
     }
 }

@@ -10,7 +10,7 @@ pub use super::aggregation::{
 };
 pub use super::operator::OperatorSpec;
 pub use super::remote::{CassandraSink, ElasticsearchSink};
-pub use super::reshaping::{DistinctSpec, FilterSpec, JoinSpec, JoinWith, MapSpec, Rest, Unmatched};
+pub use super::reshaping::{AsOf, DistinctSpec, FilterSpec, JoinSpec, JoinWith, MapSpec, Rest, Unmatched};
 pub use super::topics::{Isolation, KafkaFormat, KafkaSink, KafkaSource, KafkaStart, KeyField, MessageKey};
 use super::units::{ByteSize, Span};
 use crate::record::FieldPath;

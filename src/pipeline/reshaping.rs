@@ -56,7 +56,8 @@ pub struct DistinctSpec {
 }
 
 /// Pairs the rows of a collection with those of another that have the same values, and keeps the pairs up to date when either
-/// changes. A pair is the document of the row with that of its partner in a field of it.
+/// changes; or with `as_of: arrival` when a row of the first one does. A pair is the document of the row with that of its partner in
+/// a field of it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JoinSpec {
@@ -69,6 +70,30 @@ pub struct JoinSpec {
     /// What becomes of rows without a partner.
     #[serde(default)]
     pub unmatched: Unmatched,
+    /// Which document of its partner a row is paired with.
+    #[serde(default, skip_serializing_if = "AsOf::is_now")]
+    #[schemars(extend("default" = "now"))]
+    pub as_of: AsOf,
+}
+
+/// Which document of its partner a row is paired with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AsOf {
+    /// The present one: pairs change with it.
+    #[default]
+    Now,
+    /// The one that it had when the row came, or last changed, at the end of that epoch; it stays, whatever becomes of the partner.
+    /// A row that finds none then has none. The pairs are a table, and need `with` without `on`. Both sides are rows that tables
+    /// keep: of keyed sources, an `upsert`, an `aggregate` of events or a `join` like this one, and what `filter` and `map` make of
+    /// them.
+    Arrival,
+}
+
+impl AsOf {
+    fn is_now(&self) -> bool {
+        *self == AsOf::Now
+    }
 }
 
 /// The rows that others are paired with.
@@ -128,6 +153,7 @@ impl JoinSpec {
             with_on: self.with.on.as_ref().map(|on| on.as_slice().to_vec()),
             name: self.with.name.clone().unwrap_or_else(|| self.with.from.clone()),
             keeps_unmatched: self.unmatched == Unmatched::Keep,
+            stays: self.as_of == AsOf::Arrival,
         }
     }
 }

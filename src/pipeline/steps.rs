@@ -20,7 +20,7 @@ pub struct NodePlan {
 pub enum NodeKind {
     /// Other rows, one by one.
     Reshape(ReshapeSpec),
-    /// Pairs with the rows of another collection.
+    /// Pairs with the rows of another collection: a table, if they stay as they are found.
     Join {
         /// The other collection.
         with: Collection,
@@ -44,9 +44,22 @@ impl NodePlan {
         match &self.kind {
             NodeKind::Reshape(ReshapeSpec::Filter(_)) => "filter",
             NodeKind::Reshape(ReshapeSpec::Map { .. }) => "map",
+            NodeKind::Join { spec, .. } if spec.stays => "table",
             NodeKind::Join { .. } => "join",
         }
     }
+
+    /// Whether its rows are a table: pairs that stay as they are found.
+    pub fn is_table(&self) -> bool {
+        matches!(&self.kind, NodeKind::Join { spec, .. } if spec.stays)
+    }
+}
+
+/// The operators that are nodes, in the order of the file.
+pub(super) fn node_operators(pipeline: &Pipeline) -> impl Iterator<Item = (&String, &OperatorSpec)> {
+    let is_node =
+        |operator: &OperatorSpec| operator.filter.is_some() || operator.map.is_some() || operator.join.is_some();
+    pipeline.operators.iter().filter(move |(_, operator)| is_node(operator))
 }
 
 /// An operator, by its place among its like.
@@ -127,6 +140,22 @@ impl Plan {
             left = others;
         }
         steps
+    }
+
+    /// The table whose rows a collection has, as they are or as `filter` and `map` make them; none if other operators are between.
+    pub fn table_of(&self, collection: Collection) -> Option<usize> {
+        match collection {
+            Collection::Table(at) => Some(at),
+            Collection::Groups(at) => self.tables.iter().position(|table| table.groups_of == Some(at)),
+            Collection::Reshaped(at) if self.nodes[at].is_table() => {
+                self.tables.iter().position(|table| table.pairs_of == Some(at))
+            }
+            Collection::Reshaped(at) => match self.nodes[at].kind {
+                NodeKind::Reshape(_) => self.table_of(self.nodes[at].from),
+                NodeKind::Join { .. } => None,
+            },
+            _ => None,
+        }
     }
 
     /// Whether an operator reads the collection that keeps something of it: what it reads must be whole when it starts.

@@ -14,9 +14,10 @@
 //! ```
 //!
 //! `aggregate`, `distinct`, `filter`, `map` and `join` read rows, moments and each other, and give rows to gates as `fuse` does
-//! moments; an `aggregate` of events without a key is a table itself, in the place of `upsert`. Where annotations belong to operations, `generations` is in the place of `upsert`, and refuses into the dead letters. Not
-//! drawn: the sealed frontier and the least upper go back to the sources, which pause when too much is in
-//! flight.
+//! moments; an `aggregate` of events without a key is a table itself, in the place of `upsert`, and so is a `join` as of a row's
+//! arrival, behind the tables that it reads. Where annotations belong to operations, `generations` is in the place of `upsert`,
+//! and refuses into the dead letters. Not drawn: the sealed frontier and the least upper go back to the sources, which pause when
+//! too much is in flight.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,13 +31,14 @@ use super::RunError;
 use super::accumulation::{Groups, kept_groups};
 use super::aggregation::groups_of;
 use super::fusion::{Rows, moments_of, rejections};
+use super::lookups::{KeptPairs, Lookups, kept_pairs};
 use super::reshaping::{BothSides, joined, reshaped};
 use super::setup::Setup;
 use super::sources::{Sources, sources};
 use super::tables::{Table, table};
 use crate::pipeline::compile::Collection;
 use crate::pipeline::steps::{NodeKind, Step};
-use crate::record::{DeadLetter, Row, RowDiff};
+use crate::record::{DeadLetter, Record, Row, RowDiff};
 use crate::sink::finals::FinalSince;
 use crate::sink::gate::{Passage, gate};
 use crate::sink::lag::Detach;
@@ -48,6 +50,9 @@ use crate::spine::row::{self, Change};
 use crate::spine::sealed::{SealedStreams, sealed_changes};
 
 type Nothing<'scope> = StreamVec<'scope, u64, Never>;
+
+/// What a journal has of a table.
+type SealedRecords<'scope> = StreamVec<'scope, u64, (u64, Record)>;
 
 /// The collections of a pipeline.
 struct Collections<'scope> {
@@ -136,7 +141,7 @@ fn collections<'scope>(
     let SealedStreams { records: mut sealed, dead_letters: sealed_letters, hydrated } =
         sealed_changes(scope, setup.journal.clone(), &start.sealed, &readers, on_error);
     let (mut tables, mut rows, mut letters) = (Vec::new(), Vec::new(), Vec::new());
-    let mut kept = BTreeMap::new();
+    let (mut kept, mut found) = (BTreeMap::new(), BTreeMap::new());
     for number in 0..setup.plan.tables.len() {
         let id = start.tables[number];
         let sealed = sealed.remove(&id).expect("there is a stream for each table");
@@ -145,6 +150,12 @@ fn collections<'scope>(
                 kept_groups(scope, setup, number, sources, sealed, &mut letters);
             changes.push(changed.map(move |change| row::record(id, change)));
             kept.insert(aggregate, of_groups);
+            tables.push(None);
+            rows.push(None);
+            continue;
+        }
+        if let Some(node) = setup.plan.tables[number].pairs_of {
+            found.insert(node, (number, sealed));
             tables.push(None);
             rows.push(None);
             continue;
@@ -178,12 +189,13 @@ fn collections<'scope>(
         rejected.push(refused);
     }
     let kept = kept.into_iter().map(|(aggregate, rows)| (aggregate, (rows, empty(scope)))).collect();
-    let mut built = Built { tables: rows, moments, groups: kept, reshaped: BTreeMap::new() };
+    let mut built =
+        Built { tables: rows, moments, groups: kept, reshaped: BTreeMap::new(), found, changes: Vec::new() };
     for step in &setup.plan.steps {
         if matches!(*step, Step::Aggregate(at) if setup.plan.aggregates[at].is_table()) {
             continue;
         }
-        let name = built.step(*step, setup);
+        let name = built.step(*step, setup, sources);
         let unusable = match *step {
             Step::Aggregate(at) => &built.groups[&at].1,
             Step::Node(at) => &built.reshaped[&at].1,
@@ -191,7 +203,8 @@ fn collections<'scope>(
         dead_letters.push(rejections(unusable.clone(), name, known_through, counters(name)));
     }
     let dead_letters = scope.concatenate(dead_letters);
-    let Built { tables, moments, groups, reshaped } = built;
+    let Built { tables, moments, groups, reshaped, changes: changed, .. } = built;
+    changes.extend(changed);
     let (groups, unusable) = groups.into_values().unzip();
     let (reshaped, unshaped) = reshaped.into_values().unzip();
     Collections { tables, moments, rejected, groups, unusable, reshaped, unshaped, dead_letters, hydrated }
@@ -203,6 +216,10 @@ struct Built<'scope> {
     moments: Vec<Rows<'scope>>,
     groups: BTreeMap<usize, (Rows<'scope>, Rows<'scope>)>,
     reshaped: BTreeMap<usize, (Rows<'scope>, Rows<'scope>)>,
+    /// By node, of those that are tables: their number, and what a journal has.
+    found: BTreeMap<usize, (usize, SealedRecords<'scope>)>,
+    /// What these journal.
+    changes: Vec<StreamVec<'scope, u64, Change>>,
 }
 
 impl<'scope> Built<'scope> {
@@ -217,7 +234,7 @@ impl<'scope> Built<'scope> {
     }
 
     /// Builds an operator; answers its name.
-    fn step<'s>(&mut self, step: Step, setup: &'s Setup) -> &'s str {
+    fn step<'s>(&mut self, step: Step, setup: &'s Setup, sources: &Sources<'scope>) -> &'s str {
         let writing = &setup.gauges.writing;
         match step {
             Step::Aggregate(at) => {
@@ -231,6 +248,16 @@ impl<'scope> Built<'scope> {
                 let left = self.read(plan.from);
                 let made = match &plan.kind {
                     NodeKind::Reshape(spec) => reshaped(left, &plan.name, spec),
+                    NodeKind::Join { with, spec } if spec.stays => {
+                        let (table, sealed) = self.found.remove(&at).expect("there is a table for it");
+                        let rows = BothSides { left, right: self.read(*with) };
+                        let of = Lookups { node: at, table, spec, setup };
+                        let KeptPairs { rows, unusable, changes } =
+                            kept_pairs(of, rows, sealed, sources.reveals.clone());
+                        let id = setup.start.tables[table];
+                        self.changes.push(changes.map(move |change| row::record(id, change)));
+                        (rows, unusable)
+                    }
                     NodeKind::Join { with, spec } => {
                         let quiet_through = setup.quiet_through([Collection::Reshaped(at), Collection::Unshaped(at)]);
                         let rows = BothSides { left, right: self.read(*with) };

@@ -223,7 +223,7 @@ mod tests {
     fn the_tail_counts_epochs_as_they_are_shown() {
         let journal = Journal::in_memory();
         let mut keeper = Keeper::open(journal.clone()).unwrap();
-        let info = |name: &str, tail| TableInfo { name: name.to_owned(), tail };
+        let info = |name: &str, tail| TableInfo { name: name.to_owned(), tail, awaits_reveal: false };
         let new_tables = vec![(0, info("a", false)), (1, info("s", true))];
         keeper.append(Entry { new_tables, ..Entry::default() }).unwrap();
         let part = |epochs: &[u64]| {

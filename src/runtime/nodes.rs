@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::pipeline::Pipeline;
 use crate::pipeline::compile::{Collection, Plan};
-use crate::pipeline::model::{OperationFields, OperationsSpec, RetentionSpec, SinkSpec};
+use crate::pipeline::model::{AsOf, OperationFields, OperationsSpec, OperatorSpec, RetentionSpec, SinkSpec};
 
 /// Raised when a table folds the same records to other rows than before.
 const TABLE_SEMANTICS: u32 = 1;
@@ -29,6 +29,9 @@ const EXPRESSION_SEMANTICS: u32 = 1;
 
 /// Raised when `join` makes other documents of the same rows than before.
 const JOIN_SEMANTICS: u32 = 1;
+
+/// Raised when a `join` as of a row's arrival finds other documents for the same rows than before.
+const LOOKUP_SEMANTICS: u32 = 1;
 
 /// The settings of each node that its results depend on, as JSON text: `table NAME`, `sink NAME`, or the kind of
 /// an operator and its name.
@@ -70,13 +73,49 @@ pub(super) fn nodes(pipeline: &Pipeline) -> BTreeMap<String, String> {
             nodes.insert(format!("map {name}"), text(without(map, &[]), EXPRESSION_SEMANTICS));
         }
         if let Some(join) = &operator.join {
-            nodes.insert(format!("join {name}"), text(without(join, &[]), JOIN_SEMANTICS));
+            let (kind, semantics) = match join.as_of {
+                AsOf::Arrival => ("table", LOOKUP_SEMANTICS),
+                AsOf::Now => ("join", JOIN_SEMANTICS),
+            };
+            nodes.insert(format!("{kind} {name}"), text(without(join, &[]), semantics));
         }
     }
+    add_left_sides(pipeline, &mut nodes);
     for (name, sink) in &pipeline.sinks {
         nodes.insert(format!("sink {name}"), sink_settings(sink).to_string());
     }
     nodes
+}
+
+/// What a row has found is not looked up again when another row would come of the same record: so a `join` as of a row's arrival
+/// is another one if anything is that makes the rows of its left side.
+fn add_left_sides(pipeline: &Pipeline, nodes: &mut BTreeMap<String, String>) {
+    let own = nodes.clone();
+    for (name, operator) in &pipeline.operators {
+        let Some(join) = operator.join.as_ref().filter(|join| join.as_of == AsOf::Arrival) else { continue };
+        let settings = nodes.get_mut(&format!("table {name}")).expect("it is a table");
+        let mut all: Value = serde_json::from_str(settings).expect("it was written here");
+        let mut from = Some(&join.from);
+        while let Some(read) = from {
+            let operator = pipeline.operators.get(read);
+            let kind = match operator {
+                Some(OperatorSpec { filter: Some(_), .. }) => "filter",
+                Some(OperatorSpec { map: Some(_), .. }) => "map",
+                _ => "table",
+            };
+            let left = format!("{kind} {read}");
+            if let Some(settings) = own.get(&left) {
+                all[format!("left {left}")] = serde_json::from_str(settings).expect("it was written here");
+            }
+            from = operator.and_then(|operator| match operator {
+                OperatorSpec { filter: Some(filter), .. } => Some(&filter.from),
+                OperatorSpec { map: Some(map), .. } => Some(&map.from),
+                OperatorSpec { join: Some(join), .. } => Some(&join.from),
+                _ => None,
+            });
+        }
+        *settings = all.to_string();
+    }
 }
 
 /// The time is kept with each row; how long rows stay is not, and may be changed. A table without retention is what it was
@@ -156,13 +195,22 @@ impl ChangedNode {
     }
 }
 
-/// The nodes that are in both and differ.
+/// The nodes that are in both and differ: in settings, or in what they are.
 pub(super) fn changed(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<ChangedNode> {
-    let both = now.iter().filter_map(|(node, settings)| Some((node, before.get(node)?, settings)));
-    let differ = both.filter(|(_, before, now)| before != now);
-    differ
-        .map(|(node, before, now)| ChangedNode { node: node.clone(), differences: differences(before, now) })
-        .collect()
+    let differences = |node: &str, now: &str| match before.get(node) {
+        Some(before) if before == now => None,
+        Some(before) => Some(differences(before, now)),
+        None => {
+            let (kind, name) = node.split_once(' ').filter(|(kind, _)| *kind != "sink")?;
+            let others = before.keys().filter_map(|other| other.split_once(' '));
+            let (was, _) = others.filter(|(kind, _)| *kind != "sink").find(|(_, other)| *other == name)?;
+            Some(vec![format!("it is a {kind}, and was a {was}")])
+        }
+    };
+    let changed = |(node, now): (&String, &String)| {
+        Some(ChangedNode { node: node.clone(), differences: differences(node, now)? })
+    };
+    now.iter().filter_map(changed).collect()
 }
 
 fn differences(before: &str, now: &str) -> Vec<String> {
@@ -202,6 +250,10 @@ fn is_below(plan: &Plan, collection: Collection, node: &str) -> bool {
         Collection::Reshaped(at) | Collection::Unshaped(at) => {
             let of = &plan.nodes[at];
             let is_it = node.split_once(' ') == Some((of.kind_name(), &of.name));
+            // What was found stays; that of a left side which is another one is built anew.
+            if of.is_table() && matches!(collection, Collection::Reshaped(_)) {
+                return is_it;
+            }
             is_it || of.reads().any(|from| is_below(plan, from, node))
         }
         Collection::Events(_) | Collection::DeadLetters => false,
@@ -269,5 +321,9 @@ mod tests {
         assert_eq!(changed[0].differences, [r#"bucket: "2s", was "1s""#]);
         assert!(super::changed(&node("1s"), &node("1s")).is_empty());
         assert!(super::changed(&BTreeMap::new(), &node("1s")).is_empty(), "what is added is free");
+        let filter = BTreeMap::from([("filter moments".to_owned(), "{}".to_owned())]);
+        assert_eq!(super::changed(&filter, &node("1s"))[0].differences, ["it is a fuse, and was a filter"]);
+        let sink = BTreeMap::from([("sink moments".to_owned(), "{}".to_owned())]);
+        assert!(super::changed(&sink, &node("1s")).is_empty(), "sinks have names of their own");
     }
 }

@@ -80,10 +80,10 @@ fn to_owners(rows: Rows<'_>) -> Rows<'_> {
 }
 
 type Meetings<'scope> = VecCollection<'scope, u64, (Key, Row), isize>;
-type Changes<'scope, D> = StreamVec<'scope, u64, (D, u64, isize)>;
+pub(super) type Changes<'scope, D> = StreamVec<'scope, u64, (D, u64, isize)>;
 
 /// By which values rows meet. Both sides may have rows of the same key: those of the right are told apart by its name.
-fn meeting<'scope>(
+pub(super) fn meeting<'scope>(
     rows: Rows<'scope>,
     mut of: Meeting,
     node: &str,

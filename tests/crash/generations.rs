@@ -148,7 +148,7 @@ fn step(
 }
 
 /// Panics if a process ended in another way than it may.
-fn judge(number: usize, ended: &[Ended], victim: usize, name: Option<&String>, tally: &mut Tally) {
+pub fn judge(number: usize, ended: &[Ended], victim: usize, name: Option<&String>, tally: &mut Tally) {
     let hit = name.is_some_and(|name| ended[victim].failpoint(name));
     if let Some(name) = name {
         let counts = tally.failpoints.entry(name.clone()).or_default();

@@ -20,6 +20,7 @@
 //! | `compaction` | cases whose source loses overwritten records between the runs |
 //! | `generations` | cases whose annotations belong to operations, so that many of them are swapped at once |
 //! | `counter` | cases whose events have no key, and are counted |
+//! | `lookups` | cases whose rows are looked up when they come, and stay with what they found |
 //! | `failpoints` | which there are |
 
 // clippy.toml allows it in tests; helpers of tests are not seen as such.
@@ -34,6 +35,7 @@ mod counter;
 mod failpoints;
 mod generations;
 mod input;
+mod lookups;
 mod process;
 mod step;
 mod watch;
@@ -110,7 +112,7 @@ impl Options {
     }
 }
 
-/// Of so many cases one is about compaction, one about generations, and one about a counter.
+/// Of so many cases one is about compaction, one about generations, one about a counter, and one about look-ups.
 const KINDS: u64 = 6;
 
 /// So many events a counter has, unless the command line says otherwise.
@@ -168,6 +170,7 @@ fn main() -> ExitCode {
             0 => compaction::run(seed, &dir, &failpoints, &mut tally),
             2 => count(seed, &dir, options.events, &failpoints, &mut tally),
             3 => generations::run(seed, &dir, &failpoints, &mut tally),
+            5 => lookups::run(seed, &dir, &failpoints, &mut tally),
             _ => case::run(seed, &dir, &failpoints, &mut tally),
         };
         let passed = catch_unwind(AssertUnwindSafe(run)).is_ok();

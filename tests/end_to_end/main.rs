@@ -9,6 +9,7 @@
 //! | `aggregates` | groups of moments and rows under corrections, and over restarts |
 //! | `operator_cases` | golden cases of `filter`, `map`, `distinct` and `join` |
 //! | `reshaping` | these against an oracle, over restarts |
+//! | `lookups` | `join` as of a row's arrival, over restarts and changes of the pipeline |
 //! | `generations` | annotations of operations: what is shown when, swaps, what comes too late |
 //! | `reruns` | running again, also when there is less input |
 //! | `following` | `run`: input that grows, stops, sinks that wait for each other |
@@ -34,6 +35,7 @@ mod failures;
 mod following;
 mod generations;
 mod ids;
+mod lookups;
 mod operator_cases;
 mod reruns;
 mod reshaping;

@@ -105,6 +105,13 @@ pub struct TableInfo {
     pub name: String,
     /// A tail table: a stream, whose rows go once every sink has them.
     pub tail: bool,
+    /// It has no rows before the next reveal, at which it gets those that others had before it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub awaits_reveal: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Where a sink stands.

@@ -181,6 +181,7 @@ impl State {
     fn apply_hidden(&mut self, record: &Record) {
         if let (Some(last), Some(first)) = (record.reveal, self.catching_up) {
             self.catching_up = None;
+            self.tables.values_mut().for_each(|table| table.awaits_reveal = false);
             self.collapses.push(Collapse { first, last });
         }
     }

@@ -60,7 +60,7 @@ fn past() -> impl Strategy<Value = Past> {
 
 /// Stores the parts, and makes the state that names them.
 fn build(journal: &Journal, past: &Past) -> State {
-    let info = |name: &str, tail| TableInfo { name: name.into(), tail };
+    let info = |name: &str, tail| TableInfo { name: name.into(), tail, awaits_reveal: false };
     let mut state = State {
         sealed: LAST,
         catching_up: past.catching_up,

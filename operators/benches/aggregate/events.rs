@@ -132,7 +132,7 @@ fn write(workers: usize, shares: &Receiver<Share>) {
     let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the journal");
     let journal = Journal::open(&place.path().to_string_lossy()).expect("a journal");
     let mut keeper = Keeper::open(journal.clone()).expect("nobody else has it");
-    let table = TableInfo { name: "counts".to_owned(), tail: false };
+    let table = TableInfo { name: "counts".to_owned(), tail: false, awaits_reveal: false };
     keeper.append(Entry { new_tables: vec![(0, table)], ..Entry::default() }).expect("the disk is sound");
     keeper.hydrated();
     let mut waiting: BTreeMap<u64, Vec<Vec<Count>>> = BTreeMap::new();

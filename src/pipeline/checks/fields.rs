@@ -20,7 +20,7 @@ pub(super) fn check(outline: &Outline<'_>, report: &mut Report) {
         on_lag(sink, report);
     }
     for operator in outline.group(Group::Operator) {
-        reshaping::check(operator, report);
+        reshaping::check(outline, operator, report);
         if let Some(upsert) = operator.kind("upsert") {
             keyed(&upsert, report);
         }

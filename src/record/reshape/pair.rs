@@ -17,6 +17,8 @@ pub struct JoinSpec {
     pub name: String,
     /// Whether a left row without a partner has a row.
     pub keeps_unmatched: bool,
+    /// Whether a left row is looked up once, when it comes, and stays with what it has found. Its pairs are a table.
+    pub stays: bool,
 }
 
 /// Finds by which values rows of one side meet those of the other.
@@ -80,15 +82,20 @@ impl Pairing {
 
     /// The row of a pair, or of a left row alone.
     pub(crate) fn row(&mut self, left: &Row, right: Option<&Row>) -> Row {
-        let Pairing { name, has_several, renderer, left: left_document, right: right_document, made } = self;
-        let key = match right.filter(|_| *has_several) {
+        let key = match right.filter(|_| self.has_several) {
             Some(right) => Key::Composite(left.key().parts().iter().chain(right.key().parts()).cloned().collect()),
             None => left.key(),
         };
+        made_row(GroupKey { by: key, window: None }, self.document(left, right))
+    }
+
+    /// Its document.
+    pub(super) fn document(&mut self, left: &Row, right: Option<&Row>) -> &[u8] {
+        let Pairing { name, has_several: _, renderer, left: left_document, right: right_document, made } = self;
         let value = right.map_or("null", |right| json_of(right, renderer, right_document));
         let json = json_of(left, renderer, left_document);
         made.clear();
         put_in(json, &[(name, value.as_bytes())], made);
-        made_row(GroupKey { by: key, window: None }, made)
+        made
     }
 }

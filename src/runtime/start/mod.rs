@@ -33,6 +33,8 @@ pub(super) struct Start {
     pub tables: Vec<TableId>,
     /// The number of the dead letters.
     pub dead_letters: TableId,
+    /// Tables that are made of the rows of others, and have nothing before the reveal.
+    pub new_tables: Vec<TableId>,
 }
 
 /// Where a source starts.
@@ -70,7 +72,8 @@ pub enum Refused {
         /// The tables.
         known: String,
     },
-    /// An `aggregate` of events would count some of them twice, or not at all.
+    /// An `aggregate` of events would count some of them twice, or not at all; or a `join` would keep pairs of rows that are not
+    /// there any more.
     #[error("{reason}; give {}", flags(.rebuild))]
     Miscounted {
         /// Which, and why.
@@ -133,7 +136,8 @@ pub(super) struct Opening<'a> {
 }
 
 impl<'a> Opening<'a> {
-    /// A backfill catches up; so does any run without a state, on one that was catching up, or that builds a table anew.
+    /// A backfill catches up; so does any run without a state, on one that was catching up, that builds a table anew, or that has
+    /// a new table which is made of the rows of others.
     pub fn new(
         plan: &'a Plan,
         nodes: BTreeMap<String, String>,
@@ -141,7 +145,10 @@ impl<'a> Opening<'a> {
         consent: &'a Consent,
         backfill: bool,
     ) -> Self {
-        let catch_up = backfill || state.sealed == 0 || state.catching_up.is_some() || !consent.rebuild.is_empty();
+        let is_known = |name: &str| state.tables.values().any(|info| info.name == name && !info.tail);
+        let is_new = plan.tables.iter().any(|table| table.pairs_of.is_some() && !is_known(&table.name));
+        let catch_up =
+            backfill || state.sealed == 0 || state.catching_up.is_some() || !consent.rebuild.is_empty() || is_new;
         Opening { plan, nodes, state, consent, catch_up }
     }
 
@@ -161,7 +168,24 @@ impl<'a> Opening<'a> {
         if !changed.is_empty() {
             return Err(Refused::Changed(changed));
         }
-        self.check_counts()
+        self.check_counts()?;
+        self.check_pairs()
+    }
+
+    /// A table of pairs has one for each row that was looked up: of rows that are built anew they must be, too.
+    fn check_pairs(&self) -> Result<(), Refused> {
+        let rebuilt = &self.consent.rebuild;
+        for table in self.plan.tables.iter().filter(|table| !rebuilt.contains(&table.name)) {
+            let Some(node) = table.pairs_of else { continue };
+            let name = &table.name;
+            let left = self.plan.table_of(self.plan.nodes[node].from).map(|at| &self.plan.tables[at].name);
+            let is_known = self.state.tables.values().any(|info| info.name == *name && !info.tail);
+            if let Some(left) = left.filter(|left| is_known && rebuilt.contains(left)) {
+                let reason = format!("join {name:?} has pairs of the rows of {left:?}, which are built anew");
+                return Err(Refused::Miscounted { reason, rebuild: rebuilt.iter().chain([name]).cloned().collect() });
+            }
+        }
+        Ok(())
     }
 
     /// A table of groups counts each event of its sources once: it must read them from the start, and only once. Other tables
@@ -273,7 +297,9 @@ impl<'a> Opening<'a> {
             return *id;
         }
         let next = self.state.next_table + u16::try_from(entry.new_tables.len()).expect("fewer than 2^16 tables");
-        entry.new_tables.push((next, TableInfo { name: name.to_owned(), tail }));
+        // Rows that were there before are looked up when all is shown, also if the run ends before.
+        let awaits_reveal = self.plan.tables.iter().any(|table| table.name == name && table.pairs_of.is_some());
+        entry.new_tables.push((next, TableInfo { name: name.to_owned(), tail, awaits_reveal }));
         next
     }
 
@@ -397,6 +423,7 @@ impl Registration {
             sources: self.sources,
             tables: self.tables,
             dead_letters: self.dead_letters,
+            new_tables: state.tables.iter().filter(|(_, info)| info.awaits_reveal).map(|(id, _)| *id).collect(),
         }
     }
 }
@@ -425,7 +452,13 @@ impl Start {
             sources: (0..plan.sources.len()).map(source).collect(),
             tables: (0..plan.tables.len()).map(numbered).collect(),
             dead_letters: numbered(plan.tables.len()),
+            new_tables: Vec::new(),
         }
+    }
+
+    /// Whether a table is made of all rows that there are at the reveal.
+    pub fn is_new(&self, table: TableId) -> bool {
+        self.new_tables.contains(&table)
     }
 
     /// Whether the clock hides what is read at first.

@@ -1,6 +1,6 @@
 //! Histories of a counter: events without a key come from growing files and are counted by an `aggregate`, and the runs that count
 //! them are killed, crash at failpoints, are stopped, and go on with other numbers of workers and processes. In the end each
-//! value is exact: nothing was counted twice, and nothing was left out.
+//! value is exact: nothing was counted twice, and nothing was left out. In every other history events have ids, and some are delivered again.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -39,6 +39,12 @@ pub struct History<'a> {
     pub failpoints: &'a [String],
 }
 
+/// Events have ids, and so many of a thousand are followed by a delivery of one that was there before.
+const AGAIN: u32 = 150;
+
+/// Only of the last ones.
+const RECENT: usize = 20_000;
+
 /// What was done to the runs.
 #[derive(Default)]
 pub struct Done {
@@ -46,6 +52,10 @@ pub struct Done {
     pub kills: usize,
     pub stops: usize,
     pub clusters: usize,
+    /// Whether some events were delivered again.
+    pub again: bool,
+    /// How many events there were of each second.
+    pub seconds: BTreeMap<i64, u64>,
     /// The failpoints that were asked for, and whether they were hit.
     pub failpoints: Vec<(String, bool)>,
 }
@@ -55,6 +65,7 @@ impl History<'_> {
     pub fn run(&self, contents: impl Fn() -> BTreeMap<String, String>) -> Done {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let mut feed = Feed::new(self.dir, self.events, self.seed);
+        feed.again = self.has_ids().then_some(AGAIN);
         let (mut done, steps, epoch_ms) = (Done::default(), rng.random_range(5..10), rng.random_range(5..60));
         feed.write(rng.random_range(0..=feed.left / 4));
         for step in 0..steps {
@@ -82,21 +93,28 @@ impl History<'_> {
         let first = wrong.first().map(|(key, value)| format!("{key} is {:?} instead of {value}", found.get(*key)));
         assert!(wrong.is_empty(), "seed {}: {} of {} are wrong: {first:?}", self.seed, wrong.len(), expected.len());
         assert_eq!(found.len(), expected.len(), "seed {}", self.seed);
+        (done.again, done.seconds) = (self.has_ids(), feed.seconds);
         done
+    }
+
+    fn has_ids(&self) -> bool {
+        (self.seed / 2).is_multiple_of(2)
     }
 
     fn write_pipeline(&self, follow: bool, epoch_ms: u64) {
         let (mut windows, mut more) = (String::new(), String::new());
+        let (id, kept) =
+            if self.has_ids() { ("id: { path: /id }, ", "id: { path: /id, keep: 1d }, ") } else { ("", "") };
         if let Some(sink) = self.windows {
             let late = format!("late: {{ until: {}ms }}", LATE_MS / 3);
             windows = format!(
-                "  windows: {{ aggregate: {{ from: events, window: {{ time: /at, unit: ms, every: 1s, {late} }}, compute: {{ n: count }} }} }}\n"
+                "  windows: {{ aggregate: {{ from: events, {id}window: {{ time: /at, unit: ms, every: 1s, {late} }}, compute: {{ n: count }} }} }}\n"
             );
             more = format!("  seconds: {{ from: windows, {sink} }}\n");
         }
         let text = format!(
             "name: counter\nstate: state\nepoch: {epoch_ms}ms\nsources:\n  events: {{ file: {{ paths: [\"in/*.ndjson\"], follow: {follow} }} }}\n\
-             operators:\n  counts: {{ aggregate: {{ from: events, by: {{ k: /k }}, compute: {{ n: count, total: {{ sum: /v }} }} }} }}\n\
+             operators:\n  counts: {{ aggregate: {{ from: events, {kept}by: {{ k: /k }}, compute: {{ n: count, total: {{ sum: /v }} }} }} }}\n\
              {windows}sinks:\n  out: {{ from: counts, {} }}\n{more}",
             self.sink
         );
@@ -155,13 +173,26 @@ struct Feed<'a> {
     rng: ChaCha8Rng,
     left: u64,
     now_ms: i64,
+    /// How many of a thousand are followed by one that is delivered again, and those that may be.
+    again: Option<u32>,
+    recent: Vec<String>,
+    seconds: BTreeMap<i64, u64>,
     sums: BTreeMap<u64, (u64, i64)>,
 }
 
 impl<'a> Feed<'a> {
     fn new(dir: &'a Path, events: u64, seed: u64) -> Self {
         fs::create_dir_all(dir.join("in")).expect("a directory");
-        Feed { dir, rng: ChaCha8Rng::seed_from_u64(!seed), left: events, now_ms: 0, sums: BTreeMap::new() }
+        Feed {
+            dir,
+            rng: ChaCha8Rng::seed_from_u64(!seed),
+            left: events,
+            now_ms: 0,
+            again: None,
+            recent: Vec::new(),
+            seconds: BTreeMap::new(),
+            sums: BTreeMap::new(),
+        }
     }
 
     /// Writes so many more, at most. Few keys have many of them.
@@ -176,8 +207,21 @@ impl<'a> Feed<'a> {
             (*n, *total) = (*n + 1, *total + value);
             self.now_ms += STEP_MS;
             let at = self.now_ms - self.rng.random_range(0..LATE_MS);
-            let text = &mut texts[self.rng.random_range(0..PARTITIONS)];
-            writeln!(text, r#"{{"k":"k{key}","v":{value},"at":{at}}}"#).expect("text");
+            *self.seconds.entry(at.div_euclid(1_000)).or_default() += 1;
+            let mut line = format!(r#"{{"k":"k{key}","v":{value},"at":{at}}}"#);
+            if let Some(again) = self.again {
+                line = format!(r#"{{"id":{},{}"#, self.now_ms, &line[1..]);
+                if self.recent.len() < RECENT {
+                    self.recent.push(line.clone());
+                } else {
+                    self.recent[self.rng.random_range(0..RECENT)].clone_from(&line);
+                }
+                if self.rng.random_ratio(again, 1_000) {
+                    let text = &mut texts[self.rng.random_range(0..PARTITIONS)];
+                    writeln!(text, "{}", self.recent.choose(&mut self.rng).expect("it is not empty")).expect("text");
+                }
+            }
+            writeln!(texts[self.rng.random_range(0..PARTITIONS)], "{line}").expect("text");
         }
         for (partition, text) in texts.iter().enumerate() {
             let path = self.dir.join(format!("in/{partition}.ndjson"));

@@ -25,7 +25,7 @@ use crate::record::{
     Contributor, Fields, GroupKey, Kept, Lateness, Origin, Piece, Record, Row, RowDiff, is_progress, progress_of,
     progress_record,
 };
-use crate::source::decode::{Kind, Raw, Spec, Take, ToRecords, decode};
+use crate::source::decode::{Kind, Raw, Take, ToRecords, decode};
 use crate::source::metrics::TableMetrics;
 
 /// What events give to groups.
@@ -59,7 +59,7 @@ pub(super) fn kept_groups<'scope>(
         letters.push(refused);
         Counted { live, sealed, ticks: None, state: None }
     } else {
-        let to_records = ToRecords::new(&Spec::Rows(&table.decode));
+        let to_records = ToRecords::rows(&table.decode);
         let (events, refused) = decode(batches, &table.name, to_records, setup.source_names(), metrics.clone());
         letters.push(refused);
         let of = Of { setup, sources, table, at, plan, metrics: &metrics };
@@ -71,10 +71,7 @@ pub(super) fn kept_groups<'scope>(
     let input = TableInput { live, sealed, reveals: sources.reveals.clone(), ticks };
     let Accumulated { rows, changes } = accumulate(input, options, Kept::new(&plan.spec));
     let rows = rows.inner.map(|(group, epoch, diff)| (Row::Group(group.0), epoch, diff));
-    let changes = changes.map(|change| match change {
-        TableChange::Set(Piece(record)) => TableChange::Set(record),
-        TableChange::Remove(Piece(record)) => TableChange::Remove(record),
-    });
+    let changes = changes.map(|change| change.map(|Piece(record)| record));
     let changes = if let Some(state) = state { changes.concat(state) } else { changes };
     Groups { rows, changes }
 }

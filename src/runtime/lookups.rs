@@ -82,10 +82,7 @@ pub(super) fn kept_pairs<'scope>(
     let are_rows_known = setup.quiet_through([Collection::Reshaped(node); 2]).is_some();
     let options = TableOptions { are_rows_known, ..options(setup, number, table) };
     let (rows, changes) = upsert(TableInput { live, sealed, reveals, ticks: None }, options);
-    let changes = changes.map(|change| match change {
-        TableChange::Set(found) => TableChange::Set(found.record),
-        TableChange::Remove(found) => TableChange::Remove(found.record),
-    });
+    let changes = changes.map(|change| change.map(|found| found.record));
     let rows = rows.inner.map(|(found, epoch, diff)| (Row::Record(found.record), epoch, diff));
     KeptPairs { rows, unusable: unusable_left.concat(unusable_right), changes }
 }

@@ -16,7 +16,7 @@ use super::sources::Sources;
 use crate::pipeline::compile::{Collection, TablePlan};
 use crate::record::{Record, Row, RowDiff};
 use crate::source::catalog::Catalog;
-use crate::source::decode::{Spec, ToRecords, decode, letter};
+use crate::source::decode::{ToRecords, decode, letter};
 
 /// What a table gives.
 pub(super) struct Table<'scope> {
@@ -38,15 +38,14 @@ pub(super) fn table<'scope>(
 ) -> Table<'scope> {
     let plan = &setup.plan.tables[number];
     let metrics = setup.metrics.tables[number].1.clone();
-    let mut decoded = |spec: Spec<'_>, from: &[usize]| {
+    let mut decoded = |of: ToRecords, from: &[usize]| {
         let batches = scope.concatenate(from.iter().map(|source| sources.batches[*source].clone()));
-        let (records, refused) =
-            decode(batches, &plan.name, ToRecords::new(&spec), setup.source_names(), metrics.clone());
+        let (records, refused) = decode(batches, &plan.name, of, setup.source_names(), metrics.clone());
         letters.push(refused);
         records
     };
-    let live = decoded(Spec::Rows(&plan.decode), &plan.sources);
-    let operations = plan.operations.as_ref().map(|of| decoded(Spec::Operations(&of.decode), &[of.source]));
+    let live = decoded(ToRecords::rows(&plan.decode), &plan.sources);
+    let operations = plan.operations.as_ref().map(|of| decoded(ToRecords::operations(&of.decode), &[of.source]));
     // A stream with two readers is copied: rows are made of tables only for those that read them.
     let is_read = setup.plan.reads(Collection::Table(number));
     let as_row = |(record, epoch, diff)| (Row::Record(record), epoch, diff);

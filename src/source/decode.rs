@@ -69,15 +69,6 @@ impl Raw<'_> {
     }
 }
 
-/// What the records of a batch are to a table that keeps them.
-#[derive(Clone, Copy, Debug)]
-pub enum Spec<'a> {
-    /// Rows, and deletions of rows.
-    Rows(&'a DecodeSpec),
-    /// They say how operations stand.
-    Operations(&'a OperationsSpec),
-}
-
 /// Makes records, of rows or of operations.
 pub enum ToRecords {
     /// Of rows, and of deletions of rows.
@@ -87,12 +78,14 @@ pub enum ToRecords {
 }
 
 impl ToRecords {
-    /// Makes what `spec` says.
-    pub fn new(spec: &Spec<'_>) -> Self {
-        match spec {
-            Spec::Rows(spec) => ToRecords::Rows(Box::new(Decoder::new(spec))),
-            Spec::Operations(spec) => ToRecords::Operations(Box::new(OperationDecoder::new(spec))),
-        }
+    /// Of rows.
+    pub fn rows(spec: &DecodeSpec) -> Self {
+        ToRecords::Rows(Box::new(Decoder::new(spec)))
+    }
+
+    /// Of what is said about operations.
+    pub fn operations(spec: &OperationsSpec) -> Self {
+        ToRecords::Operations(Box::new(OperationDecoder::new(spec)))
     }
 }
 

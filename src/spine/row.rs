@@ -25,19 +25,12 @@ pub type Change = (TableId, TableChange<State>);
 
 /// Wraps the change of a table of records.
 pub fn record(table: TableId, change: TableChange<Record>) -> Change {
-    (table, map(change, State::Record))
+    (table, change.map(State::Record))
 }
 
 /// Wraps the change of the dead letters.
 pub fn dead_letter(table: TableId, change: TableChange<Arc<DeadLetter>>) -> Change {
-    (table, map(change, State::DeadLetter))
-}
-
-fn map<A, B>(change: TableChange<A>, wrap: impl Fn(A) -> B) -> TableChange<B> {
-    match change {
-        TableChange::Set(row) => TableChange::Set(wrap(row)),
-        TableChange::Remove(row) => TableChange::Remove(wrap(row)),
-    }
+    (table, change.map(State::DeadLetter))
 }
 
 /// The dead letters among changes, as the journal has them: records are in that form already.

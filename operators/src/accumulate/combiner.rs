@@ -9,7 +9,7 @@ use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 
-use crate::aggregate::{Accumulator, Group, Trial};
+use crate::aggregate::{Accumulator, Group, MOST_GROUPS, Trial};
 
 /// What is given to a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,9 +22,6 @@ pub enum Given<I, A> {
 
 /// What an accumulation with this key and accumulator reads.
 pub type GivenTo<K, A> = (K, Given<<A as Accumulator>::Input, A>);
-
-/// So many groups are held back at most.
-const MOST_GROUPS: usize = 1 << 14;
 
 /// Adds up what a worker has for the same groups, so that a group with half of all events is no burden to its owner.
 ///

@@ -20,12 +20,14 @@ use crate::table::{Keyed, TableChange, Tick};
 /// Groups by key.
 type ByKey<C> = Slots<<C as Accumulation>::Key, Group<<C as Accumulation>::Of>>;
 
+/// Of groups that come to be final, when.
+type Ends<C> = BTreeMap<i64, Vec<<C as Accumulation>::Key>>;
+
 /// What the groups of one worker come to. One without events is not there.
 pub(super) struct State<C: Accumulation> {
     of: C,
     groups: ByKey<C>,
-    /// Of groups that come to be final, when.
-    ends: BTreeMap<i64, Vec<C::Key>>,
+    ends: Ends<C>,
     loading: Loading<C::Piece>,
 }
 
@@ -78,8 +80,8 @@ impl<C: Accumulation> State<C> {
                 true => replace(before.as_ref(), &of.row(key, group), out),
                 false => out.grow(isize::from(is_new)),
             }
-            if is_new && let Some(end) = of.final_at(key) {
-                ends.entry(end).or_default().push(key.clone());
+            if is_new {
+                end(of, key, ends);
             }
         });
     }
@@ -105,7 +107,7 @@ impl<C: Accumulation> State<C> {
                 if !looks {
                     out.grow(1);
                 }
-                of.final_at(key).into_iter().for_each(|end| ends.entry(end).or_default().push(key.clone()));
+                end(of, key, ends);
                 None
             });
             of.restore(&piece, group);
@@ -121,6 +123,13 @@ impl<C: Accumulation> State<C> {
             let slot = groups.find(&key);
             out.grow(-isize::from(slot.map(|slot| groups.remove(slot)).is_some()));
         }
+    }
+}
+
+/// Takes note of when a group comes to be final, if it does.
+fn end<C: Accumulation>(of: &C, key: &C::Key, ends: &mut Ends<C>) {
+    if let Some(end) = of.final_at(key) {
+        ends.entry(end).or_default().push(key.clone());
     }
 }
 
@@ -230,9 +239,7 @@ impl<C: Accumulation> Fold<C::Row> for State<C> {
                 of.restore(&piece, groups.at(slot).1);
             }
         }
-        for (key, end) in groups.iter().filter_map(|(key, _)| Some((key, of.final_at(key)?))) {
-            ends.entry(end).or_default().push(key.clone());
-        }
+        groups.iter().for_each(|(key, _)| end(of, key, ends));
     }
 
     fn repeat(&mut self, mut sealed: Vec<(u64, C::Piece)>, out: &mut impl Output<C::Row, C::Piece>) {

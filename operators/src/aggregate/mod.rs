@@ -37,7 +37,7 @@ pub use group::Group;
 pub(crate) use operator::folded;
 pub use operator::{aggregate, roll_up};
 pub use options::AggregateOptions;
-pub(crate) use partial::Trial;
+pub(crate) use partial::{MOST_GROUPS, Trial};
 pub use sessions::{Session, sessions};
 pub(crate) use state::State;
 pub use sum::Sum;

@@ -15,7 +15,7 @@ use super::group::Group;
 use super::groups::Changes;
 
 /// So many groups are held back at most: a bulk load is one epoch.
-const MOST_GROUPS: usize = 1 << 14;
+pub(crate) const MOST_GROUPS: usize = 1 << 14;
 
 /// So many rows are sent on as they come after it did not pay to hold some back.
 const UNTRIED_ROWS: usize = 1 << 18;

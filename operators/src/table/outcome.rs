@@ -11,6 +11,16 @@ pub enum TableChange<R> {
     Remove(R),
 }
 
+impl<R> TableChange<R> {
+    /// The same change of what `of` makes of the record.
+    pub fn map<S>(self, of: impl FnOnce(R) -> S) -> TableChange<S> {
+        match self {
+            TableChange::Set(record) => TableChange::Set(of(record)),
+            TableChange::Remove(record) => TableChange::Remove(of(record)),
+        }
+    }
+}
+
 /// Takes what a table says of an epoch: of its rows, and of the state behind them.
 pub(crate) trait Output<R, S = R> {
     /// A row comes (+1) or goes (-1).

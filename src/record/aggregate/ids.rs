@@ -12,8 +12,7 @@ use super::fields::Inputs;
 use super::kept::WRITTEN_HERE;
 use super::key::GroupKey;
 use super::spec::AggregateSpec;
-use crate::record::decode::{DecodeSpec, fingerprint};
-use crate::record::packed::{Position, Record, RecordWriter, State, encode_parts};
+use crate::record::packed::{Position, Record, RecordWriter, encode_parts};
 use crate::record::scalar::{ScalarRef, write_integer};
 
 /// The id of an event: the key of its record in the table, and that key's route.
@@ -72,7 +71,6 @@ pub(crate) struct IdRecords {
     key: Vec<u8>,
     payload: Vec<u8>,
     writer: RecordWriter,
-    fingerprint: u64,
 }
 
 impl IdRecords {
@@ -86,7 +84,6 @@ impl IdRecords {
             key: Vec::new(),
             payload: Vec::new(),
             writer: RecordWriter::default(),
-            fingerprint: fingerprint(&DecodeSpec::default()),
         }
     }
 
@@ -105,20 +102,14 @@ impl IdRecords {
 
     /// As the table keeps it.
     pub(crate) fn change(&mut self, change: IdChange<EventId>) -> TableChange<Record> {
-        match change {
-            TableChange::Set((id, time)) => TableChange::Set(self.record(&id, time)),
-            TableChange::Remove((id, time)) => TableChange::Remove(self.record(&id, time)),
-        }
+        change.map(|(id, time)| self.record(&id, time))
     }
 
     fn record(&mut self, id: &EventId, time: i64) -> Record {
         self.payload.clear();
         write_integer(time, &mut self.payload);
         self.writer.key_bytes(&id.0.slice, id.route());
-        self.writer.state(&State::at(Position { source: 0, partition: 0, offset: 0 }), true);
-        self.writer.body(self.fingerprint, self.payload.len(), 0);
-        self.writer.payload(&self.payload);
-        self.writer.finish()
+        self.writer.of_table(Some(&self.payload))
     }
 
     /// What a record of the table says.
@@ -137,6 +128,7 @@ impl IdRecords {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::packed::State;
     use crate::record::{FieldPath, Key, Scalar};
 
     fn event(parts: &[&str]) -> Record {

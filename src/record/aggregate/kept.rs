@@ -24,8 +24,7 @@ use super::spec::{AggregateSpec, Function};
 use super::value::Value;
 use super::window::WindowSpec;
 use crate::record::Interner;
-use crate::record::decode::{DecodeSpec, fingerprint};
-use crate::record::packed::{Position, Record, RecordWriter, State, encode_key, encode_parts};
+use crate::record::packed::{Record, RecordWriter, encode_key, encode_parts};
 use crate::record::scalar::{Key, Scalar, ScalarRef, write_integer};
 
 /// A piece of a group. Those of one group, and of all its windows, have one route.
@@ -95,8 +94,6 @@ pub(crate) struct Kept {
     by: usize,
     /// Those that read a field, in the order of the file.
     functions: Vec<Function>,
-    /// Of records without facets.
-    fingerprint: u64,
     writer: RecordWriter,
     key: Vec<u8>,
     payload: Vec<u8>,
@@ -112,7 +109,6 @@ impl Kept {
             window: spec.window.clone(),
             by: spec.by.len(),
             functions: spec.compute.iter().filter(|of| of.reads_fields()).map(|of| of.function.clone()).collect(),
-            fingerprint: fingerprint(&DecodeSpec::default()),
             writer: RecordWriter::default(),
             key: Vec::new(),
             payload: Vec::new(),
@@ -140,11 +136,7 @@ impl Kept {
             }
         }
         self.writer.key_bytes(&self.key, key.route());
-        let nowhere = State::at(Position { source: 0, partition: 0, offset: 0 });
-        self.writer.state(&nowhere, true);
-        self.writer.body(self.fingerprint, self.payload.len(), 0);
-        self.writer.payload(&self.payload);
-        Piece(self.writer.finish())
+        Piece(self.writer.of_table(Some(&self.payload)))
     }
 
     /// The piece of a value that is there so many times.

@@ -4,8 +4,7 @@ use flowstone_operators::lateness::Progress;
 
 use super::kept::WRITTEN_HERE;
 use crate::record::Record;
-use crate::record::decode::{DecodeSpec, fingerprint};
-use crate::record::packed::{Position, RecordWriter, State, encode_parts};
+use crate::record::packed::{RecordWriter, encode_parts};
 use crate::record::scalar::ScalarRef;
 
 /// A partition: the numbers of its source and its own.
@@ -29,10 +28,7 @@ pub(crate) fn progress_record(progress: &Progress<Origin>) -> Record {
     encode_parts(1, std::iter::once(ScalarRef::Str(&name)), &mut key);
     let mut writer = RecordWriter::default();
     writer.key_bytes(&key, ROUTE);
-    writer.state(&State::at(Position { source: 0, partition: 0, offset: 0 }), true);
-    writer.body(fingerprint(&DecodeSpec::default()), payload.len(), 0);
-    writer.payload(payload.as_bytes());
-    writer.finish()
+    writer.of_table(Some(payload.as_bytes()))
 }
 
 /// What a record about progress says.

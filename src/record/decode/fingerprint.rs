@@ -1,5 +1,7 @@
 //! What facets depend on, as one number.
 
+use std::sync::LazyLock;
+
 use flowstone_operators::interval::Boundary;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -19,6 +21,9 @@ pub fn fingerprint(spec: &DecodeSpec) -> u64 {
     spec.facets.iter().for_each(|facet| text.facet(facet));
     xxh3_64(text.text.as_bytes())
 }
+
+/// That of records of which nobody takes facets.
+pub(in crate::record) static NO_FACETS: LazyLock<u64> = LazyLock::new(|| fingerprint(&DecodeSpec::default()));
 
 #[derive(Default)]
 struct Text {

@@ -16,6 +16,7 @@ mod fields;
 mod fingerprint;
 mod operation;
 
+pub(in crate::record) use fingerprint::NO_FACETS;
 pub use fingerprint::fingerprint;
 pub use operation::{OperationDecoder, OperationsSpec};
 

@@ -8,8 +8,9 @@ use smallvec::SmallVec;
 use super::index::FacetHead;
 use super::{
     COMPOSITE, FORMAT, HAS_BODY, HAS_STAGE, HAS_TIME, HAS_VERSION, Head, INT, IS_REMEMBERED, KeyRef, OPERATION,
-    OperationRef, ROW_OF, Record, STR, State, UINT,
+    OperationRef, Position, ROW_OF, Record, STR, State, UINT,
 };
+use crate::record::decode::NO_FACETS;
 use crate::record::pieces::{BRACES, ChildPiece, Slice};
 use crate::record::scalar::{Key, Scalar, ScalarRef};
 
@@ -178,6 +179,16 @@ impl RecordWriter {
         self.state(state, payload.is_some());
         if let Some(payload) = payload {
             self.body(0, payload.len(), 0);
+            self.payload(payload);
+        }
+        self.finish()
+    }
+
+    /// Ends a record that a table makes itself: it comes from nowhere, and has no facets. Without a payload it is a deletion.
+    pub(in crate::record) fn of_table(&mut self, payload: Option<&[u8]>) -> Record {
+        self.state(&State::at(Position { source: 0, partition: 0, offset: 0 }), payload.is_some());
+        if let Some(payload) = payload {
+            self.body(*NO_FACETS, payload.len(), 0);
             self.payload(payload);
         }
         self.finish()

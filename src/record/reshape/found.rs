@@ -7,8 +7,7 @@ use flowstone_operators::table::Versioned;
 use serde::{Deserialize, Serialize};
 
 use super::pair::{JoinSpec, Pairing};
-use crate::record::decode::{DecodeSpec, fingerprint};
-use crate::record::packed::{Position, Record, RecordWriter, State};
+use crate::record::packed::{Record, RecordWriter};
 use crate::record::row::Row;
 
 /// What a left row has found at an epoch; or that it has gone.
@@ -58,37 +57,26 @@ impl Versioned for Found {
 pub(crate) struct Finder {
     pairing: Pairing,
     keeps_unmatched: bool,
-    /// Of records without facets.
-    fingerprint: u64,
     writer: RecordWriter,
 }
 
 impl Finder {
     pub(crate) fn new(spec: &JoinSpec) -> Self {
-        Finder {
-            pairing: Pairing::new(spec),
-            keeps_unmatched: spec.keeps_unmatched,
-            fingerprint: fingerprint(&DecodeSpec::default()),
-            writer: RecordWriter::default(),
-        }
+        Finder { pairing: Pairing::new(spec), keeps_unmatched: spec.keeps_unmatched, writer: RecordWriter::default() }
     }
 
     /// What the table is told of a left row; nothing, if it has found nothing and that is not kept.
     pub(crate) fn found(&mut self, epoch: u64, looked: &Looked<'_, Row, Row>) -> Option<Found> {
-        let state = State::at(Position { source: 0, partition: 0, offset: 0 });
         let (left, right) = match *looked {
             Looked::Gone(left) => {
                 self.writer.key(None, &left.key());
-                return Some(Found { epoch, record: self.writer.row(&state, None) });
+                return Some(Found { epoch, record: self.writer.of_table(None) });
             }
             Looked::Came(_, None) if !self.keeps_unmatched => return None,
             Looked::Came(left, right) => (left, right),
         };
         let document = self.pairing.document(left, right);
         self.writer.key(None, &left.key());
-        self.writer.state(&state, true);
-        self.writer.body(self.fingerprint, document.len(), 0);
-        self.writer.payload(document);
-        Some(Found { epoch, record: self.writer.finish() })
+        Some(Found { epoch, record: self.writer.of_table(Some(document)) })
     }
 }

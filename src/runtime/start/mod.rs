@@ -135,6 +135,11 @@ pub(super) struct Opening<'a> {
     pub catch_up: bool,
 }
 
+/// The number of a table in the journal, if it has one of this name.
+fn known_table(state: &State, name: &str, tail: bool) -> Option<TableId> {
+    state.tables.iter().find(|(_, info)| info.name == name && info.tail == tail).map(|(id, _)| *id)
+}
+
 impl<'a> Opening<'a> {
     /// A backfill catches up; so does any run without a state, on one that was catching up, that builds a table anew, or that has
     /// a new table which is made of the rows of others.
@@ -145,8 +150,10 @@ impl<'a> Opening<'a> {
         consent: &'a Consent,
         backfill: bool,
     ) -> Self {
-        let is_known = |name: &str| state.tables.values().any(|info| info.name == name && !info.tail);
-        let is_new = plan.tables.iter().any(|table| table.pairs_of.is_some() && !is_known(&table.name));
+        let is_new = plan
+            .tables
+            .iter()
+            .any(|table| table.pairs_of.is_some() && known_table(state, &table.name, false).is_none());
         let catch_up =
             backfill || state.sealed == 0 || state.catching_up.is_some() || !consent.rebuild.is_empty() || is_new;
         Opening { plan, nodes, state, consent, catch_up }
@@ -179,8 +186,9 @@ impl<'a> Opening<'a> {
             let Some(node) = table.pairs_of else { continue };
             let name = &table.name;
             let left = self.plan.table_of(self.plan.nodes[node].from).map(|at| &self.plan.tables[at].name);
-            let is_known = self.state.tables.values().any(|info| info.name == *name && !info.tail);
-            if let Some(left) = left.filter(|left| is_known && rebuilt.contains(left)) {
+            if let Some(left) =
+                left.filter(|left| known_table(self.state, name, false).is_some() && rebuilt.contains(left))
+            {
                 let reason = format!("join {name:?} has pairs of the rows of {left:?}, which are built anew");
                 return Err(Refused::Miscounted { reason, rebuild: rebuilt.iter().chain([name]).cloned().collect() });
             }
@@ -197,7 +205,7 @@ impl<'a> Opening<'a> {
         {
             let name = &table.name;
             let with = |others: &[String]| others.iter().chain([name]).cloned().collect();
-            let is_known = self.state.tables.values().any(|info| info.name == *name && !info.tail);
+            let is_known = known_table(self.state, name, false).is_some();
             for source in table.sources.iter().map(|source| &self.plan.sources[*source]) {
                 if is_known && rewound.contains(source) {
                     let reason =
@@ -292,9 +300,8 @@ impl<'a> Opening<'a> {
     /// The table's number; one that is built anew gets another, so that nothing of its old rows is left.
     fn table(&self, name: &str, tail: bool, entry: &mut Entry) -> TableId {
         let rebuilt = self.consent.rebuild.iter().any(|rebuilt| rebuilt == name);
-        let found = self.state.tables.iter().find(|(_, info)| info.name == name && info.tail == tail);
-        if let Some((id, _)) = found.filter(|_| !rebuilt) {
-            return *id;
+        if let Some(id) = known_table(self.state, name, tail).filter(|_| !rebuilt) {
+            return id;
         }
         let next = self.state.next_table + u16::try_from(entry.new_tables.len()).expect("fewer than 2^16 tables");
         // Rows that were there before are looked up when all is shown, also if the run ends before.

@@ -3,26 +3,23 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use flowstone_operators::accumulate::{Accumulated, Combiner, GivenTo, accumulate};
+use flowstone_operators::accumulate::{Accumulated, Combiner, GivenTo, accumulate, combine};
 use flowstone_operators::lateness::{Divided, LatenessInput, LatenessOptions, Progress, lateness};
 use flowstone_operators::table::{TableChange, TableInput, TableOptions, Tick};
-use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::OutputBuilder;
-use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Concatenate, OkErr};
 use timely::dataflow::{Scope, StreamVec};
-use timely::progress::operate::FrontierInterest;
 
 use super::fusion::Rows;
 use super::once::{Identified, identified};
 use super::setup::Setup;
 use super::sources::Sources;
 use super::tables::{Letters, options};
+use super::taken::taken;
 use crate::pipeline::compile::{AggregatePlan, Collection, TablePlan};
 use crate::record::{
-    Contributor, Fields, GroupKey, Kept, Lateness, Origin, Piece, Record, Row, RowDiff, is_progress, progress_of,
+    Contributor, Fields, GroupKey, Kept, Lateness, Origin, Piece, Record, Row, is_progress, progress_of,
     progress_record,
 };
 use crate::source::decode::{Kind, Raw, Take, ToRecords, decode};
@@ -51,10 +48,10 @@ pub(super) fn kept_groups<'scope>(
     let plan = &setup.plan.aggregates[at];
     let batches = scope.concatenate(table.sources.iter().map(|source| sources.batches[*source].clone()));
     let metrics = setup.metrics.tables[number].1.clone();
-    let combiner = Combiner::new(scope.peers());
-    let counting = Counting { contributor: Contributor::of_events(&plan.spec), combiner };
+    let contributor = Contributor::of_events(&plan.spec);
     let late = plan.spec.window.as_ref().and_then(|window| window.late);
     let Counted { live, sealed, ticks, state } = if late.is_none() && plan.spec.ids.is_none() {
+        let counting = Counting { contributor, combiner: Combiner::new(scope.peers()) };
         let (live, refused) = decode(batches, &table.name, counting, setup.source_names(), metrics);
         letters.push(refused);
         Counted { live, sealed, ticks: None, state: None }
@@ -63,7 +60,7 @@ pub(super) fn kept_groups<'scope>(
         let (events, refused) = decode(batches, &table.name, to_records, setup.source_names(), metrics.clone());
         letters.push(refused);
         let of = Of { setup, sources, table, at, plan, metrics: &metrics };
-        counted(events, sealed, late, counting, of, letters)
+        counted(events, sealed, late, contributor, of, letters)
     };
     let sealed = sealed.map(|(epoch, record)| (epoch, Piece(record)));
     let are_rows_known = setup.quiet_through([Collection::Groups(at); 2]).is_some();
@@ -103,7 +100,7 @@ fn counted<'scope>(
     events: StreamVec<'scope, u64, Record>,
     sealed: StreamVec<'scope, u64, (u64, Record)>,
     late: Option<Lateness>,
-    counting: Counting,
+    contributor: Contributor,
     of: Of<'_, 'scope>,
     letters: &mut Vec<Rows<'scope>>,
 ) -> Counted<'scope> {
@@ -113,12 +110,12 @@ fn counted<'scope>(
     };
     let progress = progress.map(|of| of.map(|progress| TableChange::Set(progress_record(&progress))));
     let Some(ids) = of.plan.spec.ids else {
-        let (live, unusable) = contributions(events, counting, of);
+        let (live, unusable) = contributions(events, contributor, of);
         letters.push(unusable);
         return Counted { live, sealed, ticks, state: progress };
     };
     let forgotten = ticks.clone().or_else(|| of.sources.ticks.clone()).expect("the clock ticks if ids go by it");
-    let Identified { live, unusable, changes, sealed } = identified(events, sealed, forgotten, ids, of);
+    let Identified { live, unusable, changes, sealed } = identified(events, sealed, forgotten, (ids, contributor), of);
     letters.push(unusable);
     let state = progress.into_iter().fold(changes, Concat::concat);
     Counted { live, sealed, ticks, state: Some(state) }
@@ -202,39 +199,12 @@ fn divided<'scope>(
 /// Takes from events what they give to groups; the second output has the dead letters of those of which that can not be taken.
 fn contributions<'scope>(
     events: StreamVec<'scope, u64, Record>,
-    counting: Counting,
+    mut contributor: Contributor,
     of: Of<'_, 'scope>,
 ) -> (Contributions<'scope>, Rows<'scope>) {
-    let mut builder = OperatorBuilder::new(format!("Contributions {}", of.plan.name), events.scope());
-    let mut input = builder.new_input(events, Pipeline);
-    builder.set_notify_for(0, FrontierInterest::Never);
-    let (usable, usable_stream) = builder.new_output();
-    let (letters, letters_stream) = builder.new_output();
-    let mut usable = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(usable);
-    let mut letters = OutputBuilder::<_, CapacityContainerBuilder<Vec<RowDiff>>>::from(letters);
-    let Counting { mut contributor, mut combiner } = counting;
-    let (metrics, of) = (of.metrics.clone(), Letters::new(of.setup));
-    builder.build(move |_| {
-        move |_| {
-            let (mut usable, mut letters) = (usable.activate(), letters.activate());
-            input.for_each_time(|time, data| {
-                let (mut usable, mut letters) = (usable.session(&time), letters.session(&time));
-                let mut dead = 0;
-                for record in data.flat_map(|d| d.drain(..)) {
-                    let event = Row::Record(record);
-                    if let Err(reason) =
-                        contributor.take(&event, |key, inputs| combiner.add(key, inputs, |given| usable.give(given)))
-                        && let Row::Record(record) = &event
-                    {
-                        dead += 1;
-                        letters.give((of.of(record, reason), *time.time(), 1));
-                    }
-                }
-                combiner.flush(|given| usable.give(given));
-                metrics.applied.fetch_sub(dead, Relaxed);
-                metrics.dead_letters.fetch_add(dead, Relaxed);
-            });
-        }
-    });
-    (usable_stream, letters_stream)
+    let (given, unusable) =
+        taken(events, Pipeline, format!("Contributions {}", of.plan.name), of, move |event, give| {
+            contributor.take_record(event, |key, inputs| give((key, inputs)))
+        });
+    (combine(given), unusable)
 }

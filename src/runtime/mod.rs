@@ -7,7 +7,7 @@
 //! | `nodes` | what has changed in the pipeline since |
 //! | [`forecast`] | what the next run would do, for people |
 //! | [`cluster`](Cluster) | several processes |
-//! | `dataflow`, `tables`, `fusion`, `aggregation`, `accumulation`, `once`, `lookups` | which operator feeds which |
+//! | `dataflow`, `tables`, `fusion`, `aggregation`, `accumulation`, `taken`, `once`, `lookups` | which operator feeds which |
 //! | [`clock`] | when epochs open and close, and which are hidden |
 //! | [`control`](Control) | stop, failure, phase: what all threads share |
 //! | [`metrics`], `memory` | what is counted; what the process may take |
@@ -34,6 +34,7 @@ mod sources;
 mod start;
 mod stores;
 mod tables;
+mod taken;
 
 pub use cluster::Cluster;
 pub use control::{Control, Phase};

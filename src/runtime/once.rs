@@ -1,28 +1,21 @@
 //! Events with ids in a pipeline: each counts once, however often it is delivered.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-
 use flowstone_operators::accumulate::combine;
 use flowstone_operators::once::{Once, OnceInput, OnceOptions, once};
 use flowstone_operators::route::owner;
 use flowstone_operators::table::{TableChange, Tick};
-use timely::container::CapacityContainerBuilder;
+use smallvec::SmallVec;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::OkErr;
-use timely::dataflow::operators::generic::OutputBuilder;
-use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::vec::Map;
-use timely::progress::operate::FrontierInterest;
 
 use super::accumulation::{Contributions, Of};
 use super::fusion::Rows;
 use super::memory::reaper;
-use super::tables::Letters;
+use super::taken::taken;
 use crate::pipeline::compile::AggregatePlan;
-use crate::record::{Contributor, IdRecords, Ids, Record, Row, RowDiff, Usable};
-use crate::source::metrics::TableMetrics;
+use crate::record::{Contributor, IdRecords, Ids, Record, Usable};
 
 /// Ids by the watermark leave in so many steps while they are kept,
 const STEPS: i64 = 64;
@@ -48,7 +41,7 @@ pub(super) fn identified<'scope>(
     events: StreamVec<'scope, u64, Record>,
     sealed: StreamVec<'scope, u64, (u64, Record)>,
     ticks: StreamVec<'scope, u64, Tick>,
-    ids: Ids,
+    (ids, contributor): (Ids, Contributor),
     of: Of<'_, 'scope>,
 ) -> Identified<'scope> {
     let Of { setup, table, plan, metrics, .. } = of;
@@ -60,7 +53,7 @@ pub(super) fn identified<'scope>(
         counters: metrics.table.clone(),
         reaper: reaper(),
     };
-    let (usable, unusable) = usable(events, plan, records(), Letters::new(setup), metrics.clone());
+    let (usable, unusable) = usable(events, contributor, records(), of);
     let of = records();
     let (known, sealed) = sealed.ok_err(move |(epoch, record)| match of.is_id(&record) {
         true => Ok((epoch, IdRecords::read(&record))),
@@ -90,52 +83,23 @@ fn together(ids: Ids, plan: &AggregatePlan) -> i64 {
 /// Events that can be used, each where its id is owned; and dead letters of the others.
 fn usable<'scope>(
     events: StreamVec<'scope, u64, Record>,
-    plan: &AggregatePlan,
+    mut contributor: Contributor,
     mut ids: IdRecords,
-    of: Letters,
-    metrics: Arc<TableMetrics>,
+    of: Of<'_, 'scope>,
 ) -> (StreamVec<'scope, u64, Usable>, Rows<'scope>) {
     let peers = events.scope().peers();
-    let mut builder = OperatorBuilder::new(format!("Usable {}", plan.name), events.scope());
-    let mut input = builder.new_input(events, Exchange::new(move |event: &Record| owner(event.route(), peers)));
-    builder.set_notify_for(0, FrontierInterest::Never);
-    let (usable, usable_stream) = builder.new_output();
-    let (letters, letters_stream) = builder.new_output();
-    let mut usable = OutputBuilder::<_, CapacityContainerBuilder<Vec<_>>>::from(usable);
-    let mut letters = OutputBuilder::<_, CapacityContainerBuilder<Vec<RowDiff>>>::from(letters);
-    let mut contributor = Contributor::of_events(&plan.spec);
+    let by_id = Exchange::new(move |event: &Record| owner(event.route(), peers));
     // Ids that go by the clock have no time of their own.
-    let window = plan.spec.window.clone().filter(|window| window.late.is_some());
-    let mut take = move |event: &Row, record: &Record| {
-        let payload = record.payload().ok_or("deletion of a row, and events are no rows")?;
-        let mut gives = smallvec::SmallVec::new();
-        contributor.take(event, |key, inputs| gives.push((key, inputs)))?;
+    let window = of.plan.spec.window.clone().filter(|window| window.late.is_some());
+    taken(events, by_id, format!("Usable {}", of.plan.name), of, move |event, give| {
+        let payload = event.payload().ok_or("deletion of a row, and events are no rows")?;
+        let mut gives = SmallVec::new();
+        contributor.take_record(event, |key, inputs| gives.push((key, inputs)))?;
         let json = std::str::from_utf8(payload).expect("decode has checked the encoding");
         let time_ns = window.as_ref().map_or(Ok(0), |window| window.time_ns(json))?;
-        Ok::<_, String>(Usable { id: ids.of_event(record), at: record.position(), time_ns, gives })
-    };
-    builder.build(move |_| {
-        move |_| {
-            let (mut usable, mut letters) = (usable.activate(), letters.activate());
-            input.for_each_time(|time, data| {
-                let (mut usable, mut letters) = (usable.session(&time), letters.session(&time));
-                let (mut dead, mut deletions) = (0, 0);
-                for record in data.flat_map(|d| d.drain(..)) {
-                    match take(&Row::Record(record.clone()), &record) {
-                        Ok(event) if event.gives.is_empty() => {}
-                        Ok(event) => usable.give(event),
-                        Err(reason) => {
-                            dead += 1;
-                            deletions += u64::from(record.is_deletion());
-                            letters.give((of.of(&record, reason), *time.time(), 1));
-                        }
-                    }
-                }
-                metrics.applied.fetch_sub(dead - deletions, Relaxed);
-                metrics.deletions.fetch_sub(deletions, Relaxed);
-                metrics.dead_letters.fetch_add(dead, Relaxed);
-            });
+        if !gives.is_empty() {
+            give(Usable { id: ids.of_event(event), at: event.position(), time_ns, gives });
         }
-    });
-    (usable_stream, letters_stream)
+        Ok(())
+    })
 }

@@ -10,7 +10,7 @@ use super::key::{GroupKey, Window};
 use super::places::{PlaceId, Places};
 use super::spec::AggregateSpec;
 use super::window::WindowSpec;
-use crate::record::{Interner, Key, Renderer, Row};
+use crate::record::{Interner, Key, Record, Renderer, Row};
 
 /// Takes from rows what they give to their groups. What a row gives depends on the row alone, so that its retraction takes
 /// the same away.
@@ -80,6 +80,15 @@ impl Contributor {
             }
         };
         reader.take(bytes, found, |out| row.write_key(out), each)
+    }
+
+    /// The same of an event that is a record.
+    ///
+    /// # Errors
+    /// As those of [`Contributor::take`].
+    pub(crate) fn take_record(&mut self, record: &Record, each: impl FnMut(GroupKey, Inputs)) -> Result<(), String> {
+        let payload = record.payload().expect("nobody counts a deletion");
+        self.take_event(payload, |out| record.key().write_json(out), each)
     }
 
     /// The same of an event that is not yet a record: its payload, and what writes its row key.

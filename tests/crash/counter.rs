@@ -7,14 +7,13 @@ use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::failpoints::armed;
-use crate::process::{Ended, Start};
+use crate::upset::{Happened, Upset, undisturbed};
 
 /// Files that events come from.
 const PARTITIONS: usize = 4;
@@ -73,21 +72,12 @@ impl History<'_> {
             self.write_pipeline(follow, epoch_ms);
             let share = feed.left / (steps - step);
             feed.write(rng.random_range(0..=share));
-            self.step(follow, share, &mut feed, &mut rng, &mut done);
+            self.step((step, follow), share, &mut feed, &mut rng, &mut done);
         }
         feed.write(u64::MAX);
         self.write_pipeline(false, epoch_ms);
         done.runs += 1;
-        let start = Start {
-            dir: self.dir,
-            command: "backfill",
-            processes: 1,
-            workers: rng.random_range(1..=3),
-            failpoints: None,
-        };
-        for ended in start.spawn().wait() {
-            assert_eq!(ended.status.code(), Some(0), "a run that nobody disturbs: {}", ended.stderr);
-        }
+        undisturbed(self.dir, rng.random_range(1..=3));
         let (found, expected) = (contents(), feed.expected());
         let wrong = expected.iter().filter(|(key, value)| found.get(*key) != Some(value)).collect::<Vec<_>>();
         let first = wrong.first().map(|(key, value)| format!("{key} is {:?} instead of {value}", found.get(*key)));
@@ -122,48 +112,28 @@ impl History<'_> {
     }
 
     /// One run, which is killed, crashes at a failpoint, is stopped, or ends by itself, while events come.
-    fn step(&self, follow: bool, share: u64, feed: &mut Feed<'_>, rng: &mut ChaCha8Rng, done: &mut Done) {
-        let (processes, workers) = if rng.random_bool(0.15) { (2, 1) } else { (1, rng.random_range(1..=3)) };
-        let victim = rng.random_range(0..processes);
-        let name = self.failpoints.choose(rng).filter(|_| rng.random_bool(0.4));
-        let count = *[0, 0, 1, 3, 8].choose(rng).expect("it is not empty");
-        let failpoints = name.map(|name| (armed(name, count), victim));
-        let command = if follow { "run" } else { "backfill" };
-        let meeting_ms = if processes > 1 { 1500 } else { 0 };
-        let after = Duration::from_millis(rng.random_range(60..1500) + meeting_ms);
-        let stops = name.is_some() || rng.random_bool(0.3);
-        let mut group = Start { dir: self.dir, command, processes, workers, failpoints }.spawn();
-        let start = Instant::now();
-        while start.elapsed() < after && group.is_running() {
+    fn step(
+        &self,
+        (step, follow): (u64, bool),
+        share: u64,
+        feed: &mut Feed<'_>,
+        rng: &mut ChaCha8Rng,
+        done: &mut Done,
+    ) {
+        let name = |rng: &mut ChaCha8Rng| self.failpoints.choose(rng).filter(|_| rng.random_bool(0.4));
+        let upset = Upset::draw(step as usize, follow, 1500, rng, name);
+        let ended = upset.run(self.dir, || {
             if follow {
                 feed.write(rng.random_range(0..=share / 20 + 1));
             }
             std::thread::sleep(Duration::from_millis(rng.random_range(1..30)));
-        }
-        match (stops, follow) {
-            (true, true) => group.stop(),
-            (true, false) => (),
-            (false, _) => group.kill(victim),
-        }
-        group.end_those_without_peers();
-        let ended = group.wait();
+        });
+        let Happened { is_cluster, was_killed, failpoint } = upset.judge(&ended);
         done.runs += 1;
-        done.clusters += usize::from(processes > 1);
-        judge(&ended, victim, name, done);
-    }
-}
-
-/// Panics if a process ended in another way than it may.
-fn judge(ended: &[Ended], victim: usize, name: Option<&String>, done: &mut Done) {
-    let hit = name.is_some_and(|name| ended[victim].failpoint(name));
-    done.failpoints.extend(name.map(|name| (name.clone(), hit)));
-    done.kills += usize::from(ended[victim].killed());
-    done.stops += usize::from(!hit && !ended[victim].killed());
-    let crashed = hit || ended[victim].killed();
-    for (process, ended) in ended.iter().enumerate() {
-        let lost_its_peer = crashed && process != victim && (ended.status.code() == Some(1) || ended.killed());
-        let is_expected = ended.status.code() == Some(0) || lost_its_peer || (process == victim && crashed);
-        assert!(is_expected, "process {process}: {:?}, {}", ended.status, ended.stderr);
+        done.clusters += usize::from(is_cluster);
+        done.kills += usize::from(was_killed);
+        done.stops += usize::from(!was_killed && !failpoint.as_ref().is_some_and(|(_, hit)| *hit));
+        done.failpoints.extend(failpoint);
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::RngExt;
 use rand::seq::IndexedRandom;
@@ -14,13 +14,12 @@ use rand_chacha::ChaCha8Rng;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
-use crate::failpoints::armed;
 use crate::input::fingerprint;
 use crate::operations::{History, Line, Parsed, moments, pipeline};
 use crate::oracle::{Emit, Rules};
-use crate::process::{Ended, Start};
 use crate::step::{AtEnd, Tally};
 use crate::support::{changes, folded, sqlite, tantivy};
+use crate::upset::{Upset, undisturbed};
 
 const OPERATIONS: usize = 18;
 
@@ -50,7 +49,8 @@ pub fn run(seed: u64, dir: &Path, failpoints: &[String], tally: &mut Tally) {
     tally.states += watch.states.len();
     feed.write(usize::MAX);
     write_pipeline(dir, false, &rules, epoch_ms);
-    backfill(dir, rng.random_range(1..=3), tally);
+    tally.runs += 1;
+    undisturbed(dir, rng.random_range(1..=3));
     let expected = moments(&annotations, &operations, &rules);
     let store = sqlite(&dir.join("moments.sqlite"), "moments").into_iter().map(|(key, row)| (key, row.0)).collect();
     assert!(expected == store, "SQLite holds {} documents, {} are right", store.len(), expected.len());
@@ -111,65 +111,22 @@ fn step(
     tally: &mut Tally,
 ) {
     let dir = feed.dir;
-    let (processes, workers) = if rng.random_bool(0.15) { (2, 1) } else { (1, rng.random_range(1..=3)) };
-    let victim = rng.random_range(0..processes);
-    let count = *[0, 0, 1, 3, 8].choose(rng).expect("it is not empty");
-    let failpoints = name.map(|name| (armed(name, count), victim));
-    let command = if follow { "run" } else { "backfill" };
-    let meeting_ms = if processes > 1 { 1500 } else { 0 };
-    let after = Duration::from_millis(rng.random_range(60..1200) + meeting_ms);
-    let stops = name.is_some() || rng.random_bool(0.3);
+    let upset = Upset::draw(number, follow, 1200, rng, |_| name);
     let end = AtomicBool::new(false);
     let ended = std::thread::scope(|scope| {
         let watcher = scope.spawn(|| watch.look_until(dir, &end));
         let at_end = AtEnd(&end);
-        let mut group = Start { dir, command, processes, workers, failpoints }.spawn();
-        let start = Instant::now();
-        while start.elapsed() < after && group.is_running() {
+        let ended = upset.run(dir, || {
             let burst = rng.random_range(0..=later.min(6));
             feed.write(burst);
             later -= burst;
             std::thread::sleep(Duration::from_millis(rng.random_range(1..15)));
-        }
-        match (stops, follow) {
-            (true, true) => group.stop(),
-            (true, false) => (),
-            (false, _) => group.kill(victim),
-        }
-        group.end_those_without_peers();
-        let ended = group.wait();
+        });
         drop(at_end);
         watcher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         ended
     });
-    tally.runs += 1;
-    tally.clusters += usize::from(processes > 1);
-    judge(number, &ended, victim, name, tally);
-}
-
-/// Panics if a process ended in another way than it may.
-pub fn judge(number: usize, ended: &[Ended], victim: usize, name: Option<&String>, tally: &mut Tally) {
-    let hit = name.is_some_and(|name| ended[victim].failpoint(name));
-    if let Some(name) = name {
-        let counts = tally.failpoints.entry(name.clone()).or_default();
-        counts.0 += 1;
-        counts.1 += usize::from(hit);
-    }
-    tally.kills += usize::from(ended[victim].killed());
-    let crashed = hit || ended[victim].killed();
-    for (process, ended) in ended.iter().enumerate() {
-        let is_well = ended.status.code() == Some(0);
-        let lost_its_peer = crashed && (ended.status.code() == Some(1) || ended.killed());
-        let expected = is_well || if process == victim { crashed } else { lost_its_peer };
-        assert!(expected, "step {number}, process {process}: {:?}, {}", ended.status, ended.stderr);
-    }
-}
-
-fn backfill(dir: &Path, workers: usize, tally: &mut Tally) {
-    tally.runs += 1;
-    for ended in (Start { dir, command: "backfill", processes: 1, workers, failpoints: None }).spawn().wait() {
-        assert_eq!(ended.status.code(), Some(0), "a run that nobody disturbs: {}", ended.stderr);
-    }
+    tally.upset(upset.judge(&ended));
 }
 
 fn dead_letters(dir: &Path) -> Vec<String> {

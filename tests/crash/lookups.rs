@@ -6,18 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
-use crate::failpoints::armed;
-use crate::generations::judge;
-use crate::process::Start;
 use crate::step::Tally;
 use crate::support::{Change, changes, folded};
+use crate::upset::{Upset, undisturbed};
 
 /// What a case is like.
 struct Case {
@@ -45,9 +43,7 @@ pub fn run(seed: u64, dir: &Path, failpoints: &[String], tally: &mut Tally) {
     case.write_pipeline(dir, steps, false, true);
     tally.runs += 1;
     let workers = case.rng.random_range(1..=3);
-    for ended in (Start { dir, command: "backfill", processes: 1, workers, failpoints: None }).spawn().wait() {
-        assert_eq!(ended.status.code(), Some(0), "a run that nobody disturbs: {}", ended.stderr);
-    }
+    undisturbed(dir, workers);
     let read = |sink: &str| changes(&dir.join(sink));
     let (long, users, then, again) = (read("long"), read("users"), read("then"), read("again"));
     case.check(&long, &users, &then, ("/user", "of"));
@@ -114,35 +110,16 @@ impl Case {
         self.write_pipeline(dir, step, follow, false);
         let lines = self.rng.random_range(0..150);
         self.feed(dir, lines);
-        let rng = &mut self.rng;
-        let (processes, workers) = if rng.random_bool(0.15) { (2, 1) } else { (1, rng.random_range(1..=3)) };
-        let victim = rng.random_range(0..processes);
-        let name = failpoints.choose(rng).filter(|_| rng.random_bool(0.5));
-        let count = *[0, 0, 1, 3, 8].choose(rng).expect("it is not empty");
-        let failpoints = name.map(|name| (armed(name, count), victim));
-        let command = if follow { "run" } else { "backfill" };
-        let meeting_ms = if processes > 1 { 1500 } else { 0 };
-        let after = Duration::from_millis(rng.random_range(60..1200) + meeting_ms);
-        let stops = name.is_some() || rng.random_bool(0.3);
-        let mut group = Start { dir, command, processes, workers, failpoints }.spawn();
-        let start = Instant::now();
-        while start.elapsed() < after && group.is_running() {
+        let name = |rng: &mut ChaCha8Rng| failpoints.choose(rng).filter(|_| rng.random_bool(0.5));
+        let upset = Upset::draw(step, follow, 1200, &mut self.rng, name);
+        let ended = upset.run(dir, || {
             if follow {
                 let burst = self.rng.random_range(0..8);
                 self.feed(dir, burst);
             }
             std::thread::sleep(Duration::from_millis(self.rng.random_range(1..25)));
-        }
-        match (stops, follow) {
-            (true, true) => group.stop(),
-            (true, false) => (),
-            (false, _) => group.kill(victim),
-        }
-        group.end_those_without_peers();
-        let ended = group.wait();
-        tally.runs += 1;
-        tally.clusters += usize::from(processes > 1);
-        judge(step, &ended, victim, name, tally);
+        });
+        tally.upset(upset.judge(&ended));
     }
 
     /// Compares what the pairs were after each epoch with what the rows that came in it found. `by` is what is looked up, and the

@@ -21,6 +21,7 @@
 //! | `generations` | cases whose annotations belong to operations, so that many of them are swapped at once |
 //! | `counter` | cases whose events have no key, and are counted |
 //! | `lookups` | cases whose rows are looked up when they come, and stay with what they found |
+//! | `upset` | one run of these kinds, and how it is ended |
 //! | `failpoints` | which there are |
 
 // clippy.toml allows it in tests; helpers of tests are not seen as such.
@@ -38,6 +39,7 @@ mod input;
 mod lookups;
 mod process;
 mod step;
+mod upset;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -131,10 +133,7 @@ fn count(seed: u64, dir: &Path, events: u64, failpoints: &[String], tally: &mut 
     tally.kills += done.kills;
     tally.stops += done.stops;
     tally.clusters += done.clusters;
-    for (name, hit) in done.failpoints {
-        let counts = tally.failpoints.entry(name).or_default();
-        *counts = (counts.0 + 1, counts.1 + usize::from(hit));
-    }
+    done.failpoints.into_iter().for_each(|(name, hit)| tally.failpoint(name, hit));
 }
 
 /// Which events are late depends on when they were read; each is in a window of the sink, or a dead letter, and only once. One that is

@@ -16,6 +16,7 @@ use crate::case::Case;
 use crate::failpoints::armed;
 use crate::input::Feed;
 use crate::process::{Ended, Group, Start};
+use crate::upset::Happened;
 use crate::watch::Watch;
 
 /// How a run ends.
@@ -48,6 +49,23 @@ pub struct Tally {
     pub compacted: usize,
     /// How often a sink was reset or the state lost between runs.
     pub accidents: usize,
+}
+
+impl Tally {
+    /// Counts a run that was upset.
+    pub fn upset(&mut self, happened: Happened) {
+        let Happened { is_cluster, was_killed, failpoint } = happened;
+        self.runs += 1;
+        self.clusters += usize::from(is_cluster);
+        self.kills += usize::from(was_killed);
+        failpoint.into_iter().for_each(|(name, hit)| self.failpoint(name, hit));
+    }
+
+    /// Counts a failpoint that was asked for.
+    pub fn failpoint(&mut self, name: String, hit: bool) {
+        let counts = self.failpoints.entry(name).or_default();
+        *counts = (counts.0 + 1, counts.1 + usize::from(hit));
+    }
 }
 
 /// One run.
@@ -182,10 +200,8 @@ impl Step {
         let crashed = match &self.end {
             End::Kill => victim.killed(),
             End::Failpoint { name, .. } => {
-                let counts = tally.failpoints.entry(name.clone()).or_default();
-                counts.0 += 1;
                 let hit = victim.failpoint(name);
-                counts.1 += usize::from(hit);
+                tally.failpoint(name.clone(), hit);
                 hit
             }
             End::Complete | End::Stop => false,

@@ -32,6 +32,8 @@ mod opensearch;
 mod process;
 mod searching;
 mod table;
+#[path = "../crash/upset.rs"]
+mod upset;
 
 use archive::annotation;
 use common::{archive, oracle, support};
